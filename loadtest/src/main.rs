@@ -1,0 +1,3 @@
+//! `clary-loadtest`.
+
+fn main() {}

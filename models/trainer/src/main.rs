@@ -1,0 +1,3 @@
+//! `clary-train`.
+
+fn main() {}
