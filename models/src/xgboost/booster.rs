@@ -66,9 +66,12 @@ pub struct Booster {
     pub num_class: u32,
     /// Targets of a multi-output model, at least 1.
     pub num_target: u32,
-    /// As the file has it: in output space (a probability for logistic objectives); one value, or one a group. For the
-    /// legacy binary format of old versions, which store it in the same space.
+    /// One value, or one a group, as the file has it: in output space (a probability for logistic objectives), unless
+    /// `base_score_is_margin`.
     pub base_score: Vec<f32>,
+    /// The base score is already a margin and is added as it is: only in the binary files of XGBoost before 1.0, which
+    /// stored the transformed value.
+    pub base_score_is_margin: bool,
     /// The objective's name, such as `binary:logistic`.
     pub objective: String,
     /// The objective's parameters that matter to prediction, by name, as text (`aft_loss_distribution`, …).
