@@ -1,1 +1,48 @@
-//! text.
+//! What the text formats share when they refuse something: how a foreign snippet is shown in a message.
+
+/// The most characters of a foreign snippet in an error message, quotes included. Reason: a message is one line of a
+/// log or a terminal; forty characters identify a cell.
+pub(crate) const FOUND_CHARS_MAX: usize = 40;
+
+/// `bytes` in quotes, printable whatever they are, cut to [`FOUND_CHARS_MAX`] characters.
+pub(crate) fn found(bytes: &[u8]) -> String {
+    // Each byte gives at least a quarter of a character, so this many decide the whole of what can be shown.
+    let shown = &bytes[..bytes.len().min(4 * FOUND_CHARS_MAX)];
+    let mut room = FOUND_CHARS_MAX - 2;
+    let mut text = String::from("\"");
+    for character in String::from_utf8_lossy(shown).chars() {
+        let escaped = character.escape_debug();
+        let length = escaped.clone().count();
+        // One character stays free for the ellipsis.
+        if length >= room {
+            text.push('…');
+            break;
+        }
+        text.extend(escaped);
+        room -= length;
+    }
+    text.push('"');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(bytes: &[u8], expected: &str) {
+        let text = found(bytes);
+        assert_eq!(text, expected);
+        assert!(text.chars().count() <= FOUND_CHARS_MAX, "{text}");
+    }
+
+    #[test]
+    fn snippets_are_printable_and_short() {
+        check(b"abc", r#""abc""#);
+        check(b"", r#""""#);
+        check(b"a\0\n\"\\", r#""a\0\n\"\\""#);
+        check(b"\xff\xfe1", "\"\u{fffd}\u{fffd}1\"");
+        check(&[b'x'; 5000], &format!("\"{}…\"", "x".repeat(37)));
+        check("é".repeat(300).as_bytes(), &format!("\"{}…\"", "é".repeat(37)));
+        check(&[0; 100], &format!("\"{}…\"", "\\0".repeat(18)));
+    }
+}
