@@ -23,6 +23,12 @@ pub enum Expected {
     Features(usize),
     /// At most this many features.
     FeaturesAtMost(usize),
+    /// A feature index below this number.
+    IndexBelow(usize),
+    /// At most this many rows.
+    RowsAtMost(usize),
+    /// At most this many values in all rows together.
+    ValuesAtMost(usize),
 }
 
 impl fmt::Display for Expected {
@@ -31,6 +37,9 @@ impl fmt::Display for Expected {
             Self::Phrase(phrase) => f.write_str(phrase),
             Self::Features(count) => write!(f, "{count} features"),
             Self::FeaturesAtMost(count) => write!(f, "at most {count} features"),
+            Self::IndexBelow(count) => write!(f, "a feature index below {count}"),
+            Self::RowsAtMost(count) => write!(f, "at most {count} rows"),
+            Self::ValuesAtMost(count) => write!(f, "at most {count} values in all rows together"),
         }
     }
 }
@@ -78,4 +87,27 @@ pub enum DecodeError {
         /// Where.
         place: Place,
     },
+}
+
+impl DecodeError {
+    /// The bytes at `place` are not the `expected` phrase; `found` is already shortened and printable.
+    #[cold]
+    pub(crate) fn malformed(place: Place, expected: &'static str, found: impl Into<String>) -> Self {
+        Self::Malformed { place, expected: Expected::Phrase(expected), found: found.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_say_where_expected_and_found() {
+        let place = Place { row: Some(17), column: Some(3), byte: Some(1204) };
+        let error = DecodeError::malformed(place, "a number", "\"abc\"");
+        assert_eq!(error.to_string(), "row 17, column 3, byte 1204: expected a number, found \"abc\"");
+        let place = Place { row: Some(2), ..Place::default() };
+        let error = DecodeError::Width { place, expected: Expected::Features(30), found: 29 };
+        assert_eq!(error.to_string(), "row 2: expected 30 features, found 29");
+    }
 }
