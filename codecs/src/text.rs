@@ -5,8 +5,9 @@
 pub(crate) const FOUND_CHARS_MAX: usize = 40;
 
 /// `bytes` in quotes, printable whatever they are, cut to [`FOUND_CHARS_MAX`] characters.
+#[cold]
 pub(crate) fn found(bytes: &[u8]) -> String {
-    // Each byte gives at least a quarter of a character, so this many decide the whole of what can be shown.
+    // Each character takes at most four bytes, so these hold all that can be shown.
     let shown = &bytes[..bytes.len().min(4 * FOUND_CHARS_MAX)];
     let mut room = FOUND_CHARS_MAX - 2;
     let mut text = String::from("\"");
@@ -23,6 +24,14 @@ pub(crate) fn found(bytes: &[u8]) -> String {
     }
     text.push('"');
     text
+}
+
+/// `text` cut to [`FOUND_CHARS_MAX`] characters, for messages that quote it themselves.
+pub(crate) fn shorten(text: &str) -> String {
+    match text.char_indices().nth(FOUND_CHARS_MAX - 1) {
+        Some((end, last)) if end + last.len_utf8() < text.len() => format!("{}…", &text[..end]),
+        _ => text.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -44,5 +53,12 @@ mod tests {
         check(&[b'x'; 5000], &format!("\"{}…\"", "x".repeat(37)));
         check("é".repeat(300).as_bytes(), &format!("\"{}…\"", "é".repeat(37)));
         check(&[0; 100], &format!("\"{}…\"", "\\0".repeat(18)));
+    }
+
+    #[test]
+    fn long_words_are_shortened() {
+        assert_eq!(shorten("text/csv"), "text/csv");
+        assert_eq!(shorten(&"é".repeat(40)), "é".repeat(40));
+        assert_eq!(shorten(&"é".repeat(41)), format!("{}…", "é".repeat(39)));
     }
 }
