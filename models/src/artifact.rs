@@ -1,23 +1,54 @@
 //! An artifact: what `model.tar.gz`, a directory or a bare model file holds, checked and ready to load.
+//!
+//! The one idea: opening settles which files there are, which family reads them and what was assumed; loading only
+//! parses. Both are held together by digests.
 
 use std::path::Path;
 
-use crate::{LoadError, LoadOptions, Manifest, Model};
+use dmatrix::{DMatrix, Missing};
+
+use crate::kmeans::Kmeans;
+use crate::linear_learner::LinearLearner;
+use crate::manifest::{self, Algorithm, MANIFEST_BYTES_MAX, Manifest};
+use crate::members::{self, Members};
+use crate::recognise::{self, Recognised};
+use crate::{LoadError, LoadOptions, Model, Signature, archive, mxnet, tensors};
+
+pub use crate::members::Member;
 
 /// A checked, unpacked artifact. Removes what it unpacked when it is dropped.
 #[derive(Debug)]
 pub struct Artifact {
+    members: Members,
     manifest: Manifest,
-    digest: String,
+    /// The members that make the model, in the order they are read.
+    model_files: Vec<Member>,
+    assumptions: Vec<String>,
 }
 
 impl Artifact {
-    /// Opens `path`: a `.tar.gz` (unpacked under `scratch`, capped and path-safe), a directory, or a bare model file.
+    /// Opens `path`: an archive (unpacked under `scratch`, capped and path-safe), a directory, or a bare model file.
+    /// An archive is what begins as gzip or tar does, or is named `.tar.gz`, `.tgz` or `.tar`.
     ///
     /// # Errors
-    /// When it is unsafe, damaged, over a limit, or its manifest is not one.
-    pub fn open(_path: &Path, _scratch: &Path) -> Result<Self, LoadError> {
-        todo!()
+    /// When it is unsafe, damaged, over a limit, its manifest is not one or contradicts the members, or none of its
+    /// files is a model that is known.
+    pub fn open(path: &Path, scratch: &Path) -> Result<Self, LoadError> {
+        let kind =
+            std::fs::metadata(path).map_err(|source| LoadError::Io { path: path.to_owned(), source })?;
+        let members = if kind.is_dir() {
+            Members::of_directory(path)?
+        } else if !kind.is_file() {
+            let found = path.display();
+            return Err(LoadError::Unrecognised(format!(
+                "expected a file or a directory, found {found}, a special file"
+            )));
+        } else if archive::is_archive_name(path) || archive::is_archive(&members::peek::<512>(path)?) {
+            Members::of_archive(archive::unpack(path, scratch)?)
+        } else {
+            Members::of_file(path)?
+        };
+        Self::of_members(members)
     }
 
     /// What the artifact says of itself; documented defaults where it says nothing.
@@ -25,21 +56,121 @@ impl Artifact {
         &self.manifest
     }
 
-    /// SHA-256, lower-case hex: of the archive's bytes, of the bare file's, or of a directory's sorted members.
+    /// SHA-256, lower-case hexadecimal: of the archive's bytes, of the bare file's, or of a directory's sorted members.
     pub fn digest(&self) -> &str {
-        &self.digest
+        self.members.digest()
     }
 
     /// What was assumed because the artifact does not say; one sentence each, for `clary check`.
     pub fn assumptions(&self) -> &[String] {
-        todo!()
+        &self.assumptions
+    }
+
+    /// The files, sorted by name.
+    pub fn members(&self) -> &[Member] {
+        self.members.list()
     }
 
     /// Parses the model.
     ///
     /// # Errors
-    /// When the model file is damaged, hostile, or of a kind that is not served.
-    pub fn load(&self, _options: &LoadOptions) -> Result<Box<dyn Model>, LoadError> {
-        todo!()
+    /// When the model file is damaged, hostile, of a kind that is not served, or was replaced since the opening.
+    pub fn load(&self, options: &LoadOptions) -> Result<Box<dyn Model>, LoadError> {
+        match self.manifest.algorithm {
+            Algorithm::Xgboost => self.load_xgboost(options),
+            Algorithm::LinearLearner => {
+                let (file, bytes) = self.read_only_file()?;
+                Ok(Box::new(LinearLearner::from_safetensors(file, &bytes, &self.manifest)?))
+            }
+            Algorithm::Kmeans => {
+                let (file, bytes) = self.read_only_file()?;
+                let model = match file {
+                    tensors::FILE_NAME => Kmeans::from_safetensors(file, &bytes, &self.manifest)?,
+                    _ => {
+                        let (centroids, columns) = mxnet::read_matrix(file, &bytes)?;
+                        Kmeans::new(&self.manifest, centroids, columns)?
+                    }
+                };
+                Ok(Box::new(model))
+            }
+        }
+    }
+
+    /// Rows to score before the model is published: the manifest's, else one row of zeros, as wide as `signature` says.
+    pub fn warm_up_rows(&self, signature: &Signature) -> DMatrix {
+        let columns = signature.rows.columns.unwrap_or_default();
+        let mut rows = DMatrix::new();
+        let values = rows.begin_dense();
+        for row in self.manifest.warm_up.iter().filter(|row| row.len() == columns) {
+            values.extend(row.iter().map(|value| match (value, signature.rows.missing) {
+                (None, _) => f32::NAN,
+                (Some(value), Missing::Sentinel(sentinel)) if *value == sentinel => f32::NAN,
+                (Some(value), _) => *value,
+            }));
+        }
+        if values.is_empty() {
+            values.resize(columns, 0.0);
+        }
+        rows.finish_dense(columns);
+        rows
+    }
+
+    fn of_members(members: Members) -> Result<Self, LoadError> {
+        let (manifest, mut assumptions) = match members.find(manifest::FILE_NAME) {
+            None => (None, Vec::new()),
+            Some(member) => {
+                let (manifest, unknown) = Manifest::from_json(&members.read(member, MANIFEST_BYTES_MAX)?)?;
+                check_digests(&manifest, &members)?;
+                let passed_over =
+                    |key| format!("manifest.json: the key {key:?} is not known and was passed over");
+                (Some(manifest), unknown.into_iter().map(passed_over).collect())
+            }
+        };
+        let recognised = recognise::recognise(&members, manifest.as_ref())?;
+        let Recognised { algorithm, model_files, assumptions: more } = recognised;
+        assumptions.extend(more);
+        if let Some(manifest) = &manifest {
+            check_listed(manifest, &model_files)?;
+        }
+        let manifest = manifest.unwrap_or_else(|| Manifest::new(algorithm));
+        Ok(Self { members, manifest, model_files, assumptions })
+    }
+
+    /// The one model file of the families that have one.
+    fn read_only_file(&self) -> Result<(&str, Vec<u8>), LoadError> {
+        let member = self.model_files.first().expect("recognising found a model file");
+        Ok((&member.name, self.members.read(member, u64::MAX)?))
+    }
+
+    fn load_xgboost(&self, _options: &LoadOptions) -> Result<Box<dyn Model>, LoadError> {
+        let member = self.model_files.first().expect("recognising found a model file");
+        Err(tensors::refuse(&member.name, "XGBoost models are not read by this build"))
+    }
+}
+
+/// Holds the members to the digests of the manifest.
+fn check_digests(manifest: &Manifest, members: &Members) -> Result<(), LoadError> {
+    for (name, expected) in &manifest.sha256 {
+        let refuse = |found: &str| {
+            LoadError::Manifest(format!("sha256[{name:?}]: expected {expected}, found {found}"))
+        };
+        match members.find(name) {
+            None => return Err(refuse("no such member")),
+            Some(member) if member.sha256 != *expected => return Err(refuse(&member.sha256)),
+            Some(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// A manifest that has digests has those of the model files, too: what is not listed was put there later.
+fn check_listed(manifest: &Manifest, model_files: &[Member]) -> Result<(), LoadError> {
+    let unlisted = |file: &&Member| !manifest.sha256.is_empty() && !manifest.sha256.contains_key(&file.name);
+    match model_files.iter().find(unlisted) {
+        None => Ok(()),
+        Some(file) => Err(LoadError::Manifest(format!(
+            "sha256: expected the digest of {:?}, found no such key",
+            file.name
+        ))),
     }
 }

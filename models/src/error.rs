@@ -59,6 +59,12 @@ pub enum PredictError {
         /// What was expected and found.
         reason: String,
     },
+    /// Values so large that the score is beyond single precision.
+    #[error("row {row}: the score of these values is beyond single precision")]
+    Overflow {
+        /// The row, from 1.
+        row: usize,
+    },
     /// The kind of input is not the signature's.
     #[error("expected rows of features, found another kind of input")]
     Kind,

@@ -11,10 +11,17 @@ pub mod linear_learner;
 pub mod manifest;
 pub mod xgboost;
 
+mod digest;
 mod error;
+mod lanes;
+mod members;
 mod model;
+mod mxnet;
+mod recognise;
+mod rows;
+mod tensors;
 
-pub use artifact::Artifact;
+pub use artifact::{Artifact, Member};
 pub use error::{LoadError, PredictError};
-pub use manifest::Manifest;
+pub use manifest::{Algorithm, Manifest};
 pub use model::{Input, LoadOptions, Model, Signature};
