@@ -65,6 +65,9 @@ pub enum PredictError {
         /// The row, from 1.
         row: usize,
     },
+    /// The model is loaded, but cannot answer in the way its environment asks for; a fault of the deployment.
+    #[error("{0}")]
+    Unsupported(String),
     /// The kind of input is not the signature's.
     #[error("expected rows of features, found another kind of input")]
     Kind,

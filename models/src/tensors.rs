@@ -24,7 +24,10 @@ impl<'a> Tensors<'a> {
         let header = bytes.first_chunk::<8>().map(|length| u64::from_le_bytes(*length));
         match header {
             None => {
-                return Err(refuse(file, format!("expected a safetensors file, found {} bytes", bytes.len())));
+                return Err(refuse(
+                    file,
+                    format!("expected a safetensors file, found {} bytes", bytes.len()),
+                ));
             }
             Some(length) if length > HEADER_BYTES_MAX => {
                 let reason = format!(

@@ -145,7 +145,7 @@ impl<R: Read> Reader<R> {
             return Err(self.refuse("expected one long name, found GNU's and PAX's"));
         }
         let name = long.or(path).unwrap_or(header.name);
-        self.place = String::from_utf8_lossy(&name).into_owned();
+        self.place = shown(&name);
         if let Some(size) = size.filter(|&size| size != header.size) {
             return Err(self
                 .refuse(&format!("expected a PAX size of {} as in the header, found {size}", header.size)));
@@ -188,4 +188,16 @@ impl<R: Read> Reader<R> {
         let mut padding = [0; BLOCK_BYTES];
         self.input.read_exact(&mut padding[..length]).map_err(|error| self.broken(&error))
     }
+}
+
+/// A name as messages show it.
+fn shown(name: &[u8]) -> String {
+    /// Enough to find an entry by, and no page of a log.
+    const SHOWN_CHARS_MAX: usize = 300;
+    let mut name = String::from_utf8_lossy(name).into_owned();
+    if let Some((cut, _)) = name.char_indices().nth(SHOWN_CHARS_MAX) {
+        name.truncate(cut);
+        name.push('…');
+    }
+    name
 }
