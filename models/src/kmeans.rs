@@ -40,14 +40,7 @@ impl Kmeans {
     pub fn from_safetensors(file: &str, bytes: &[u8], manifest: &Manifest) -> Result<Self, LoadError> {
         let tensors = Tensors::read(file, bytes, &["centroids", "counts"])?;
         let ([k, columns], centroids) = tensors.single::<2>("centroids")?;
-        if let Some(([counts], _)) = tensors.double::<1>("counts")?
-            && counts != k
-        {
-            return Err(refuse(
-                file,
-                format!("tensor counts: expected shape [{k}] as centroids say, found [{counts}]"),
-            ));
-        }
+        tensors.check_doubles("counts", k)?;
         Self::checked(file, manifest, centroids, columns)
     }
 

@@ -59,19 +59,22 @@ impl<'a> Tensors<'a> {
         Ok((shape, values))
     }
 
-    /// The shape and values of an optional f64 tensor of rank `R`.
-    pub(crate) fn double<const R: usize>(
-        &self,
-        name: &str,
-    ) -> Result<Option<([usize; R], Vec<f64>)>, LoadError> {
-        let Ok(tensor) = self.tensors.tensor(name) else { return Ok(None) };
-        let shape = self.shape(name, &tensor, Dtype::F64)?;
-        let (chunks, _) = tensor.data().as_chunks::<8>();
-        let values: Vec<f64> = chunks.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect();
-        if let Some(index) = values.iter().position(|value| !value.is_finite()) {
-            return Err(not_finite(self.file, name, index, values[index]));
+    /// Checks an optional tensor of `length` finite f64 values, which serving has no use for.
+    pub(crate) fn check_doubles(&self, name: &str, length: usize) -> Result<(), LoadError> {
+        let Ok(tensor) = self.tensors.tensor(name) else { return Ok(()) };
+        let [found] = self.shape(name, &tensor, Dtype::F64)?;
+        if found != length {
+            return Err(refuse(
+                self.file,
+                format!("tensor {name}: expected shape [{length}], found [{found}]"),
+            ));
         }
-        Ok(Some((shape, values)))
+        let (chunks, _) = tensor.data().as_chunks::<8>();
+        let mut values = chunks.iter().map(|bytes| f64::from_le_bytes(*bytes)).enumerate();
+        match values.find(|(_, value)| !value.is_finite()) {
+            None => Ok(()),
+            Some((index, value)) => Err(not_finite(self.file, name, index, value)),
+        }
     }
 
     fn shape<const R: usize>(

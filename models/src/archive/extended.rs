@@ -15,7 +15,7 @@ impl Records {
     pub(super) fn parse(mut bytes: &[u8]) -> Result<Self, String> {
         let mut records = Self::default();
         while !bytes.is_empty() {
-            let (key, value, rest) = split_record(bytes)?;
+            let (Record { key, value }, rest) = split_record(bytes)?;
             match key {
                 b"path" if records.path.is_some() => return Err("expected one PAX path, found two".into()),
                 b"path" => records.path = Some(value.to_vec()),
@@ -38,8 +38,14 @@ impl Records {
     }
 }
 
-/// The key, the value, and what follows the record.
-fn split_record(bytes: &[u8]) -> Result<(&[u8], &[u8], &[u8]), String> {
+/// One record.
+struct Record<'a> {
+    key: &'a [u8],
+    value: &'a [u8],
+}
+
+/// The first record, and what follows it.
+fn split_record(bytes: &[u8]) -> Result<(Record<'_>, &[u8]), String> {
     let broken = || "expected a PAX record \"LENGTH KEY=VALUE\", found other bytes".to_owned();
     let blank = bytes.iter().position(|&byte| byte == b' ').ok_or_else(broken)?;
     let length =
@@ -49,7 +55,7 @@ fn split_record(bytes: &[u8]) -> Result<(&[u8], &[u8], &[u8]), String> {
     }
     let record = &bytes[blank + 1..length - 1];
     let equals = record.iter().position(|&byte| byte == b'=').ok_or_else(broken)?;
-    Ok((&record[..equals], &record[equals + 1..], &bytes[length..]))
+    Ok((Record { key: &record[..equals], value: &record[equals + 1..] }, &bytes[length..]))
 }
 
 fn decimal(digits: &[u8]) -> Option<u64> {

@@ -36,7 +36,8 @@ impl<R: Read> Read for Capped<R> {
 
 #[derive(Debug)]
 enum Inner {
-    Gzip(GzDecoder<Source>),
+    // Boxed: its state is larger than the rest.
+    Gzip(Box<GzDecoder<Source>>),
     Plain(Source),
 }
 
@@ -56,7 +57,7 @@ impl Stream {
         let mut source = BufReader::with_capacity(BUFFER_BYTES, capped);
         let start = source.fill_buf()?;
         let inner = if start.starts_with(&GZIP_MAGIC) {
-            Inner::Gzip(GzDecoder::new(source))
+            Inner::Gzip(Box::new(GzDecoder::new(source)))
         } else if is_archive(start) {
             Inner::Plain(source)
         } else {
