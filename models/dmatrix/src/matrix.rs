@@ -99,7 +99,7 @@ impl DMatrix {
     /// # Panics
     /// When the values are not a whole number of rows of `columns` values: a decoder's invariant.
     pub fn finish_dense(&mut self, columns: usize) {
-        let rows = if columns == 0 { 0 } else { self.values.len() / columns };
+        let rows = self.values.len().checked_div(columns).unwrap_or_default();
         assert_eq!(rows * columns, self.values.len(), "a dense matrix is whole rows");
         self.storage = Storage::Dense;
         self.rows = rows;
