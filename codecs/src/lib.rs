@@ -12,17 +12,18 @@ mod json;
 mod json_lines;
 mod libsvm;
 mod number;
-mod record;
 mod recordio;
 mod text;
+mod width;
 
 pub mod content_encoding;
 pub mod framing;
+mod record;
 
 pub use content_type::{ContentType, ContentTypeError, Format};
 pub use error::{DecodeError, Expected, Place};
 
-use dmatrix::{DMatrix, Predictions, RowSchema, RowTag};
+use dmatrix::{DMatrix, Missing, Predictions, RowSchema, RowTag};
 
 /// Decodes `body` into `rows`, whose buffers are reused. An empty body is zero rows.
 ///
@@ -43,7 +44,11 @@ pub fn decode(
         Format::JsonLines => json_lines::decode(schema, body, rows),
         Format::LibSvm => libsvm::decode(schema, body, rows),
         Format::RecordIo => record::decode(schema, body, rows),
+    }?;
+    if let Missing::Sentinel(sentinel) = schema.missing {
+        rows.values_mut().iter_mut().filter(|value| **value == sentinel).for_each(|value| *value = f32::NAN);
     }
+    Ok(())
 }
 
 /// Appends `predictions` to `out` as `accept` asks; `tags` (one a row, or none) are echoed where the format can.
@@ -53,6 +58,8 @@ pub fn encode(accept: &ContentType, predictions: &Predictions, tags: &[RowTag], 
         Format::Json => json::encode(predictions, out),
         Format::JsonLines => json_lines::encode(predictions, out),
         Format::RecordIo => record::encode(predictions, tags, out),
-        Format::LibSvm => unreachable!("libsvm is not an answer format: ContentType::from_accept never returns it"),
+        Format::LibSvm => {
+            unreachable!("libsvm is not an answer format: ContentType::from_accept never returns it")
+        }
     }
 }

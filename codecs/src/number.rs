@@ -40,6 +40,18 @@ pub(crate) fn parse_json(bytes: &[u8]) -> Result<(f32, usize), NumberError> {
     scan::<true>(bytes)
 }
 
+/// Reads the digits at the start of `bytes`: the whole number (that of 19 digits or more is only known to be large) and
+/// how many bytes it took.
+#[inline]
+pub(crate) fn leading_whole(bytes: &[u8]) -> Option<(u64, usize)> {
+    let (value, count) = append_digits(0, bytes);
+    match count {
+        0 => None,
+        ..=FAST_DIGITS_MAX => Some((value, count)),
+        _ => Some((u64::MAX, count)),
+    }
+}
+
 /// Most digits of a mantissa that surely fits an `i64`, whose conversion to f64 is one instruction.
 const FAST_DIGITS_MAX: usize = 18;
 

@@ -1,4 +1,4 @@
-//! What the text formats share when they refuse something: how a foreign snippet is shown in a message.
+//! What the text formats share: blanks, ends of lines, and how a foreign snippet is shown in a message.
 
 /// The most characters of a foreign snippet in an error message, quotes included. Reason: a message is one line of a
 /// log or a terminal; forty characters identify a cell.
@@ -31,6 +31,37 @@ pub(crate) fn shorten(text: &str) -> String {
     match text.char_indices().nth(FOUND_CHARS_MAX - 1) {
         Some((end, last)) if end + last.len_utf8() < text.len() => format!("{}…", &text[..end]),
         _ => text.to_owned(),
+    }
+}
+
+/// [`found`] for what stands at `at`: a word, or the end of the payload.
+#[cold]
+pub(crate) fn found_at(body: &[u8], at: usize) -> String {
+    let rest = body.get(at..).unwrap_or_default();
+    if rest.is_empty() {
+        return "the end of the payload".to_owned();
+    }
+    // At least one byte, so that a newline or a comma in the wrong place shows itself.
+    let length = rest[1..].iter().position(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b','));
+    found(&rest[..length.map_or(rest.len(), |length| length + 1)])
+}
+
+/// The first byte from `at` on that is neither a space nor a tab.
+#[inline]
+pub(crate) fn skip_blanks(body: &[u8], mut at: usize) -> usize {
+    while let Some(b' ' | b'\t') = body.get(at) {
+        at += 1;
+    }
+    at
+}
+
+/// Where the next line starts, if a LF or CRLF stands at `at`.
+#[inline]
+pub(crate) fn line_end(body: &[u8], at: usize) -> Option<usize> {
+    match body.get(at)? {
+        b'\n' => Some(at + 1),
+        b'\r' if body.get(at + 1) == Some(&b'\n') => Some(at + 2),
+        _ => None,
     }
 }
 
