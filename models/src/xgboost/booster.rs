@@ -85,3 +85,6 @@ pub struct Booster {
     /// Types of the features (`float`, `int`, `c`, `q`, `i`), empty when the file has none.
     pub feature_types: Vec<String>,
 }
+
+/// The feature of a pruned node: it keeps its place in the arrays, unreachable from the root.
+pub(super) const NODE_DELETED: u32 = 0x7fff_ffff;
