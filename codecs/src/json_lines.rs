@@ -1,12 +1,13 @@
-//! json_lines.
+//! application/jsonlines: one instance of [`json`](crate::json) a line, and answers of one object a line.
+
 use dmatrix::{DMatrix, Predictions, RowSchema};
 
-use crate::DecodeError;
+use crate::{DecodeError, json};
 
-pub(crate) fn decode(_: &RowSchema, _: &[u8], _: &mut DMatrix) -> Result<(), DecodeError> {
-    todo!()
+pub(crate) fn decode(schema: &RowSchema, body: &[u8], rows: &mut DMatrix) -> Result<(), DecodeError> {
+    json::decode_lines(schema, body, rows)
 }
 
-pub(crate) fn encode(_: &Predictions, _: &mut Vec<u8>) {
-    todo!()
+pub(crate) fn encode(predictions: &Predictions, out: &mut Vec<u8>) {
+    json::encode_lines(predictions, out);
 }

@@ -13,12 +13,13 @@ mod json_lines;
 mod libsvm;
 mod number;
 mod recordio;
+mod rows;
 mod text;
 mod width;
 
 pub mod content_encoding;
 pub mod framing;
-mod record;
+pub mod record;
 
 pub use content_type::{ContentType, ContentTypeError, Format};
 pub use error::{DecodeError, Expected, Place};
