@@ -65,6 +65,7 @@ impl Kind {
     }
 
     fn check(self, manifest: &Manifest, outputs: usize) -> Result<Self, LoadError> {
+        let predictor = manifest.predictor_type.map_or("none", PredictorType::name);
         let is_binary = matches!(self, Self::Logistic { .. } | Self::Hinge { .. });
         let classes = match self {
             Self::Logistic { .. } | Self::Hinge { .. } => 2,
@@ -77,7 +78,7 @@ impl Kind {
             )
         } else if !matches!(self, Self::Softmax { .. }) && outputs != 1 {
             format!(
-                "predictor_type: expected multiclass_classifier for a model of {outputs} outputs, found another"
+                "predictor_type: expected multiclass_classifier for a model of {outputs} outputs, found {predictor}"
             )
         } else if let Some(stated) = manifest.num_classes.filter(|&stated| stated != classes) {
             format!("num_classes: expected {classes} as in the model file, found {stated}")
