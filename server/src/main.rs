@@ -1,3 +1,68 @@
-//! `clary`.
+//! `clary`: parse, build, run, drain.
 
-fn main() {}
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use server::config::environment::Environment;
+use server::config::{self, Command, ServeArgs};
+use server::shutdown::Signals;
+use server::{Ended, Server, check, logging};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let (command, environment) = match config::from_process() {
+        Ok(parsed) => parsed,
+        Err(usage) => {
+            say(&usage.message, usage.exit_code == 0);
+            return usage.exit_code.into();
+        }
+    };
+    let done = match command {
+        Command::Serve(arguments) => serve(*arguments, &environment),
+        Command::Check(arguments) => {
+            check::check(&arguments, &mut std::io::stdout().lock()).map(|()| ExitCode::SUCCESS)
+        }
+    };
+    done.unwrap_or_else(|error| {
+        say(&format!("clary: {error:#}\n"), false);
+        ExitCode::FAILURE
+    })
+}
+
+fn serve(arguments: ServeArgs, environment: &Environment) -> anyhow::Result<ExitCode> {
+    let config = arguments.resolve(environment, Path::exists);
+    logging::start(config.log_level, config.log_format);
+    tracing::info!(config = ?config, "resolved configuration");
+    let server = Server::start(&config)?;
+    let mut signals = {
+        let _entered = server.control().enter();
+        Signals::listen()?
+    };
+    tracing::info!(address = %server.address(), tls = config.tls.is_some(), "listening");
+    let (second, at_once) = tokio::sync::oneshot::channel();
+    let end = async {
+        let signal = signals.next().await;
+        tracing::info!(signal, "draining");
+        tokio::spawn(async move {
+            signals.next().await;
+            // The drain may be over already.
+            let _ = second.send(());
+        });
+    };
+    let ended = server.run(end, async { drop(at_once.await) });
+    tracing::info!(?ended, "ended");
+    Ok(if ended == Ended::Drained { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// To standard output or standard error; a closed one is no reason to fail.
+fn say(message: &str, is_asked_for: bool) {
+    let message = message.as_bytes();
+    let _ = if is_asked_for {
+        std::io::stdout().write_all(message)
+    } else {
+        std::io::stderr().write_all(message)
+    };
+}

@@ -1,0 +1,73 @@
+//! `clary check`: what an artifact is, whether it loads, what it expects, and a scored row.
+
+use std::io::Write;
+
+use anyhow::Context;
+use codecs::{ContentType, Format};
+use dmatrix::{DMatrix, Field, FieldShape, Predictions};
+use models::{Artifact, Input, LoadOptions, Signature};
+
+use crate::config::CheckArgs;
+
+/// Writes the report to `out`.
+///
+/// # Errors
+/// When the artifact is refused, or the row is.
+pub fn check(arguments: &CheckArgs, out: &mut impl Write) -> anyhow::Result<()> {
+    let artifact = Artifact::open(&arguments.artifact, &arguments.scratch)?;
+    writeln!(out, "artifact     {}", arguments.artifact.display())?;
+    writeln!(out, "digest       {}", artifact.digest())?;
+    for member in artifact.members() {
+        writeln!(out, "member       {} ({} bytes)", member.name, member.size_bytes)?;
+    }
+    for assumption in artifact.assumptions() {
+        writeln!(out, "assumed      {assumption}")?;
+    }
+    let model = artifact.load(&LoadOptions::default())?;
+    let signature = model.signature();
+    report(signature, model.memory_bytes(), out)?;
+    let rows = match &arguments.row {
+        None => artifact.warm_up_rows(signature),
+        Some(row) => decode(row, &arguments.content_type, signature)?,
+    };
+    let mut predictions = Predictions::new();
+    model.predict(Input::Rows(&rows), &mut predictions)?;
+    let mut answer = Vec::new();
+    codecs::encode(&ContentType::new(Format::JsonLines), &predictions, rows.tags(), &mut answer);
+    let scored = if arguments.row.is_some() { "row" } else { "warm-up row" };
+    for line in String::from_utf8_lossy(&answer).lines() {
+        writeln!(out, "scored       {scored}: {line}")?;
+    }
+    Ok(())
+}
+
+fn decode(row: &str, content_type: &str, signature: &Signature) -> anyhow::Result<DMatrix> {
+    let content_type = ContentType::parse(content_type).context("--content-type")?;
+    let mut rows = DMatrix::new();
+    codecs::decode(&content_type, &signature.rows, row.as_bytes(), &mut rows).context("--row")?;
+    Ok(rows)
+}
+
+fn report(signature: &Signature, memory_bytes: usize, out: &mut impl Write) -> std::io::Result<()> {
+    let rows = &signature.rows;
+    let columns = rows.columns.map_or("as many as the first row".into(), |columns| columns.to_string());
+    writeln!(out, "algorithm    {}", signature.algorithm)?;
+    writeln!(out, "memory       {memory_bytes} bytes")?;
+    writeln!(out, "features     {columns}")?;
+    if !signature.feature_names.is_empty() {
+        writeln!(out, "names        {}", signature.feature_names.join(", "))?;
+    }
+    writeln!(out, "narrow rows  {:?}", rows.narrow_rows)?;
+    writeln!(out, "missing      {:?}", rows.missing)?;
+    writeln!(out, "csv header   {:?}", rows.csv_header)?;
+    writeln!(out, "libsvm base  {:?}", rows.libsvm_index_base)?;
+    let fields: Vec<_> = signature.fields.iter().map(field).collect();
+    writeln!(out, "answers      {} as {} unless asked otherwise", fields.join(", "), signature.default_accept)
+}
+
+fn field(field: &Field) -> String {
+    match field.shape {
+        FieldShape::Scalar => field.name.to_string(),
+        FieldShape::Vector(width) => format!("{}[{width}]", field.name),
+    }
+}

@@ -1,0 +1,361 @@
+//! The process's configuration: a command line, with the environment as the second source of every flag.
+//!
+//! Precedence: flag, then `CLARY_*`, then SageMaker's own variables, then the default. This is the only module that
+//! sees the environment, and it takes it as a value, so tests need none. See [`environment`] for the variables.
+
+pub mod environment;
+mod values;
+
+use std::ffi::{OsStr, OsString};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use models::LoadOptions;
+
+use environment::Environment;
+pub use values::{LogFormat, LogLevel};
+use values::{boolean, byte_count, log_level, millis, seconds};
+
+/// Where SageMaker puts everything, unless `SAGEMAKER_BASE_DIR` says otherwise.
+const BASE_DIR: &str = "/opt/ml";
+
+/// A low-latency inference server that speaks Amazon SageMaker's wire APIs.
+#[derive(Debug, Parser)]
+#[command(name = "clary", version)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What the program is asked to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve a model: /ping, /invocations, /execution-parameters; /models with --multi-model.
+    Serve(Box<ServeArgs>),
+    /// Say what an artifact is, whether it loads and what it expects; score a row.
+    Check(CheckArgs),
+}
+
+/// `clary serve`, as given; [`ServeConfig`] is what it means.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// The model: a model.tar.gz, a directory, a model file, or s3://bucket/key.
+    #[arg(long, value_name = "PATH|s3://…")]
+    model: Option<String>,
+    /// The directory that holds the unpacked model when --model is not given.
+    #[arg(long, value_name = "DIR", hide = true)]
+    model_dir: Option<PathBuf>,
+    /// What stands in for /opt/ml.
+    #[arg(long, value_name = "DIR", default_value = BASE_DIR)]
+    base_dir: PathBuf,
+    /// Serve /models: many models, loaded and unloaded by the platform.
+    #[arg(long, value_parser = boolean, num_args = 0..=1, default_missing_value = "true", default_value = "false")]
+    multi_model: bool,
+    /// The most memory that the models of --multi-model may hold; by default three quarters of what there is.
+    #[arg(long, value_name = "BYTES", value_parser = byte_count)]
+    model_memory: Option<u64>,
+    /// The address to listen on: 127.0.0.1, or 0.0.0.0 in a SageMaker container.
+    #[arg(long, value_name = "IP")]
+    listen: Option<IpAddr>,
+    /// The port to listen on; 0 picks a free one.
+    #[arg(long, default_value_t = 8080)]
+    port: u16,
+    /// PEM certificate chain; with --tls-key, the server speaks TLS. Read again when it changes.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// PEM private key of --tls-cert.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// The answer's media type when a request has no Accept; by default the model's.
+    #[arg(long, value_name = "TYPE")]
+    default_accept: Option<String>,
+    /// Threads that predict what is too long for a connection's thread; by default one a core.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    workers: Option<u16>,
+    /// Threads that serve connections; by default one a core.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    io_threads: Option<u16>,
+    /// Predictions that may wait for a worker before more are refused with Retry-After.
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    queue_length: usize,
+    /// Connections served at once; more wait in the kernel's backlog.
+    #[arg(long, value_name = "N", default_value_t = 4096)]
+    connections: usize,
+    /// The largest request body, also unpacked.
+    #[arg(long, value_name = "BYTES", value_parser = byte_count, default_value = "6MiB")]
+    body_limit: u64,
+    /// The largest request head (HTTP/1.1: the read buffer; HTTP/2: the header list).
+    #[arg(long, value_name = "BYTES", value_parser = byte_count, default_value = "32KiB")]
+    head_limit: u64,
+    /// The most header fields of a request.
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    headers: usize,
+    /// From a request's first byte to the end of its head.
+    #[arg(long, value_name = "TIME", value_parser = seconds, default_value = "10")]
+    head_timeout: Duration,
+    /// The longest pause inside a request body.
+    #[arg(long, value_name = "TIME", value_parser = seconds, default_value = "10")]
+    body_timeout: Duration,
+    /// From a request's head to its answer.
+    #[arg(long, value_name = "TIME", value_parser = seconds, default_value = "60")]
+    request_timeout: Duration,
+    /// How long a connection may idle.
+    #[arg(long, value_name = "TIME", value_parser = seconds, default_value = "75")]
+    idle_timeout: Duration,
+    /// How long requests in flight may take to finish after SIGTERM; the platform kills at 30 s.
+    #[arg(long, value_name = "TIME", value_parser = seconds, default_value = "25")]
+    drain_timeout: Duration,
+    /// How often the model is looked at for changes; 0 turns reloading off.
+    #[arg(long, value_name = "TIME", value_parser = millis, default_value = "1s")]
+    reload_interval: Duration,
+    /// Selected answers of XGBoost, comma-separated: predicted_label, probabilities, …
+    #[arg(long, value_name = "KEYS")]
+    inference_output: Option<String>,
+    /// Whether several XGBoost model files vote.
+    #[arg(long, value_parser = boolean, num_args = 0..=1, default_missing_value = "true", default_value = "true")]
+    inference_ensemble: bool,
+    /// Answer as in SageMaker's batch transform.
+    #[arg(long, value_parser = boolean, num_args = 0..=1, default_missing_value = "true", default_value = "false")]
+    batch: bool,
+    /// XGBoost: CSV answers on one comma-joined line, as the oldest image.
+    #[arg(long, value_parser = boolean, num_args = 0..=1, default_missing_value = "true", default_value = "false")]
+    xgboost_csv_legacy: bool,
+    /// XGBoost: libsvm indices of requests start at 1.
+    #[arg(long, value_parser = boolean, num_args = 0..=1, default_missing_value = "true", default_value = "false")]
+    xgboost_libsvm_one_based: bool,
+    /// error, warn, info, debug or trace.
+    #[arg(long, value_parser = log_level, default_value = "info")]
+    log_level: LogLevel,
+    /// json or text.
+    #[arg(long, value_enum, default_value = "json")]
+    log_format: LogFormat,
+    /// Where artifacts are unpacked.
+    #[arg(long, value_name = "DIR", default_value = "/tmp")]
+    scratch: PathBuf,
+}
+
+/// `clary check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// A model.tar.gz, a directory or a model file.
+    pub artifact: PathBuf,
+    /// A row to score, in --content-type; by default the artifact's warm-up rows.
+    #[arg(long)]
+    pub row: Option<String>,
+    /// The media type of --row.
+    #[arg(long, default_value = "text/csv")]
+    pub content_type: String,
+    /// Where artifacts are unpacked.
+    #[arg(long, value_name = "DIR", default_value = "/tmp")]
+    pub scratch: PathBuf,
+}
+
+/// Limits of one server, each with its flag's reason.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Connections served at once.
+    pub connections: usize,
+    /// Bytes of a request body, also unpacked.
+    pub body_bytes: usize,
+    /// Bytes of a request head.
+    pub head_bytes: usize,
+    /// Header fields of a request.
+    pub headers: usize,
+    /// From a request's first byte to the end of its head.
+    pub head_timeout: Duration,
+    /// The longest pause inside a request body.
+    pub body_timeout: Duration,
+    /// From a request's head to its answer.
+    pub request_timeout: Duration,
+    /// How long a connection may idle.
+    pub idle_timeout: Duration,
+    /// How long requests in flight may take after SIGTERM.
+    pub drain_timeout: Duration,
+    /// Predictions that may wait for a worker.
+    pub queue_length: usize,
+}
+
+/// PEM files of a TLS server.
+#[derive(Debug, Clone)]
+pub struct TlsFiles {
+    /// The certificate chain.
+    pub certificate: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+}
+
+/// What `clary serve` is to do, resolved.
+#[derive(Debug, Clone)]
+pub struct ServeConfig {
+    /// A path or `s3://bucket/key`.
+    pub model: String,
+    /// The directory that the models of a multi-model server lie under; `None` serves one model.
+    pub multi_model: Option<PathBuf>,
+    /// The most memory of a multi-model server's models.
+    pub model_memory_bytes: Option<u64>,
+    /// Where to listen.
+    pub address: SocketAddr,
+    /// TLS, when asked for.
+    pub tls: Option<TlsFiles>,
+    /// The answer's media type without Accept.
+    pub default_accept: Option<String>,
+    /// Threads of the compute pool.
+    pub workers: usize,
+    /// Threads that serve connections.
+    pub io_threads: usize,
+    /// All limits.
+    pub limits: Limits,
+    /// How often the model is looked at; zero is never.
+    pub reload_interval: Duration,
+    /// How models load.
+    pub load: LoadOptions,
+    /// The least level that is logged.
+    pub log_level: LogLevel,
+    /// How it is written.
+    pub log_format: LogFormat,
+    /// Where artifacts are unpacked.
+    pub scratch: PathBuf,
+    /// The `AWS_*` variables, for S3.
+    pub aws: AwsVariables,
+}
+
+/// The variables of the AWS clients, in lower case; shown without their values, some of which are secrets.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct AwsVariables(pub Vec<(String, String)>);
+
+impl std::fmt::Debug for AwsVariables {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+/// Why the command line is refused, and with which exit code.
+#[derive(Debug)]
+pub struct UsageError {
+    /// What to print, and on which stream: `--help` is no failure.
+    pub message: String,
+    /// The exit code: 64 (`EX_USAGE`), or 0 for `--help` and `--version`.
+    pub exit_code: u8,
+}
+
+/// Exit code of a wrong command line, as `sysexits.h` and SageMaker's containers have it.
+const EX_USAGE: u8 = 64;
+
+/// What the process's own command line and environment ask for.
+///
+/// # Errors
+/// When the command line is not one of ours.
+pub fn from_process() -> Result<(Command, Environment), UsageError> {
+    let environment = Environment::of(std::env::vars_os());
+    let command = parse(std::env::args_os(), &environment)?;
+    Ok((command, environment))
+}
+
+/// Reads `arguments` (the program's name first) and, where they are silent, `environment`.
+///
+/// # Errors
+/// When the command line is not one of ours.
+pub fn parse(
+    arguments: impl IntoIterator<Item = OsString>,
+    environment: &Environment,
+) -> Result<Command, UsageError> {
+    let command = CommandLine::command().mut_subcommands(|sub| environment.as_defaults(sub));
+    let matches = command.try_get_matches_from(with_subcommand(arguments)).map_err(|error| usage(&error))?;
+    CommandLine::from_arg_matches(&matches).map(|line| line.command).map_err(|error| usage(&error))
+}
+
+/// An image's `serve` on the PATH is a link to `clary`: the program's name is then the command.
+fn with_subcommand(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments: Vec<_> = arguments.into_iter().collect();
+    let named_serve =
+        arguments.first().is_some_and(|name| Path::new(name).file_name() == Some(OsStr::new("serve")));
+    if named_serve && arguments.get(1).is_none_or(|word| word != "serve") {
+        arguments.insert(1, "serve".into());
+    }
+    arguments
+}
+
+fn usage(error: &clap::Error) -> UsageError {
+    use clap::error::{ContextKind, ErrorKind};
+    let message = match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            return UsageError { message: error.to_string(), exit_code: 0 };
+        }
+        ErrorKind::InvalidSubcommand | ErrorKind::UnknownArgument => {
+            let kind = ContextKind::InvalidSubcommand;
+            let word = error.get(kind).or_else(|| error.get(ContextKind::InvalidArg));
+            let word = word.map(ToString::to_string).unwrap_or_default();
+            format!(
+                "clary: expected `serve` or `check` and their flags (see `clary --help`), found {word:?}\n"
+            )
+        }
+        _ => error.to_string(),
+    };
+    UsageError { message, exit_code: EX_USAGE }
+}
+
+impl ServeArgs {
+    /// What the arguments mean on this machine; `exists` answers whether a path does.
+    pub fn resolve(self, environment: &Environment, exists: impl Fn(&Path) -> bool) -> ServeConfig {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let model_dir = self.model_dir.clone().unwrap_or_else(|| self.base_dir.join("model"));
+        // A server started without a model of its own, where SageMaker puts one, is a SageMaker container: there
+        // the platform calls from outside.
+        let in_container = self.model.is_none() && (self.multi_model || exists(&model_dir));
+        let address = self.listen.unwrap_or(if in_container {
+            Ipv4Addr::UNSPECIFIED.into()
+        } else {
+            Ipv4Addr::LOCALHOST.into()
+        });
+        ServeConfig {
+            limits: self.limits(),
+            load: self.load_options(),
+            address: SocketAddr::new(address, self.port),
+            multi_model: self.multi_model.then(|| self.base_dir.join("models")),
+            model: self.model.unwrap_or_else(|| model_dir.to_string_lossy().into_owned()),
+            model_memory_bytes: self.model_memory,
+            tls: self.tls_cert.zip(self.tls_key).map(|(certificate, key)| TlsFiles { certificate, key }),
+            default_accept: self.default_accept,
+            workers: self.workers.map_or(cores, usize::from),
+            io_threads: self.io_threads.map_or(cores, usize::from),
+            reload_interval: self.reload_interval,
+            log_level: self.log_level,
+            log_format: self.log_format,
+            scratch: self.scratch,
+            aws: AwsVariables(environment.aws()),
+        }
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            connections: self.connections.max(1),
+            body_bytes: usize::try_from(self.body_limit).unwrap_or(usize::MAX),
+            head_bytes: usize::try_from(self.head_limit).unwrap_or(usize::MAX).max(HEAD_BYTES_MIN),
+            headers: self.headers,
+            head_timeout: self.head_timeout,
+            body_timeout: self.body_timeout,
+            request_timeout: self.request_timeout,
+            idle_timeout: self.idle_timeout,
+            drain_timeout: self.drain_timeout,
+            queue_length: self.queue_length.max(1),
+        }
+    }
+
+    fn load_options(&self) -> LoadOptions {
+        LoadOptions {
+            inference_output: self.inference_output.clone(),
+            ensemble_disabled: !self.inference_ensemble,
+            batch: self.batch,
+            xgboost_csv_legacy: self.xgboost_csv_legacy,
+            xgboost_libsvm_one_based: self.xgboost_libsvm_one_based,
+        }
+    }
+}
+
+/// The least head limit. Reason: hyper's HTTP/1.1 buffer cannot be smaller.
+const HEAD_BYTES_MIN: usize = 8192;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,13 @@
+//! HTTP: sockets, TLS, connections, bodies, routes. hyper lives only here; what a request means is the faces' matter.
+
+mod accept;
+mod body;
+mod connection;
+mod io;
+mod request_id;
+mod route;
+mod service;
+mod tls;
+
+pub use accept::{Acceptor, Listener};
+pub use tls::{Certificates, TlsError};

@@ -1,0 +1,259 @@
+//! One request to one answer: route, headers, body, face; and the headers that every answer has.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::{Body, Incoming};
+use hyper::header::{
+    ACCEPT, ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, EXPECT, HeaderMap, HeaderName, HeaderValue,
+    RETRY_AFTER,
+};
+use hyper::http::request::Parts;
+use hyper::{Request, Response, StatusCode, Version};
+use tokio::time::timeout;
+
+use super::accept::Shared;
+use super::body;
+use super::request_id::{self, RequestId};
+use super::route::Route;
+use crate::error::{Code, Error};
+use crate::faces::Answer;
+use crate::faces::container::{ENDPOINT, InvocationHeaders, RequestClock};
+use crate::faces::multi_model::{self, MultiModel};
+use crate::metrics::Phases;
+
+/// The digest of the artifact that answered.
+const ARTIFACT: HeaderName = HeaderName::from_static("x-clary-artifact");
+/// The request's id, as AWS names it.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+/// Opaque to us: echoed.
+const CUSTOM_ATTRIBUTES: HeaderName = HeaderName::from_static("x-amzn-sagemaker-custom-attributes");
+/// Asked for by a request that has it, whatever its value.
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// Headers of a usual answer, `Date` and `Content-Length` included. Reason: one allocation instead of two.
+const ANSWER_HEADERS: usize = 8;
+
+/// Answers `request`.
+pub(super) async fn answer(shared: &Shared, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let started = Instant::now();
+    let id = RequestId::next();
+    let (head, mut body) = request.into_parts();
+    let clock = RequestClock { started, point: request_id::point() };
+    let answer = dispatch(shared, &head, &mut body, clock).await;
+    // A client that waits for leave to send its body gets its answer instead.
+    if !body.is_end_stream() && !head.headers.contains_key(EXPECT) {
+        body::discard(&mut body).await;
+    }
+    tracing::debug!(
+        request_id = %id,
+        method = %head.method,
+        path = head.uri.path(),
+        code = answer.code.as_str(),
+        micros = started.elapsed().as_micros() as u64,
+        "request"
+    );
+    respond(shared, &head, &id, answer)
+}
+
+async fn dispatch(shared: &Shared, head: &Parts, body: &mut Incoming, clock: RequestClock) -> Answer {
+    let container = &shared.container;
+    let path = head.uri.path();
+    let route = match Route::of(head.method.as_str(), path, container.models.is_some()) {
+        Ok(Some(route)) => route,
+        Ok(None) => return container.refuse(ENDPOINT, &container.unknown_path(path)),
+        Err(error) => return container.refuse(ENDPOINT, &error),
+    };
+    match route {
+        Route::Invoke => invoke(shared, ENDPOINT, head, body, clock).await,
+        Route::Ping => container.ping(),
+        Route::ExecutionParameters => container.execution_parameters(),
+        Route::Metrics => container.metrics(),
+        _ => {
+            let models = container.models.as_ref().expect("the route is one of a multi-model server");
+            match route {
+                Route::InvokeModel(name) => match models.find(name) {
+                    Ok(()) => invoke(shared, name, head, body, clock).await,
+                    Err(error) => container.refuse(name, &error),
+                },
+                Route::ListModels => models.list(head.uri.query()),
+                Route::DescribeModel(name) => models.describe(name),
+                Route::UnloadModel(name) => models.unload(name).await,
+                _ => load_model(shared, models, body).await,
+            }
+        }
+    }
+}
+
+async fn load_model(shared: &Shared, models: &std::sync::Arc<MultiModel>, body: &mut Incoming) -> Answer {
+    match body::read(body, shared, multi_model::BODY_BYTES_MAX).await {
+        Ok((body, _share)) => models.load(&body).await,
+        Err(error) => shared.container.refuse(ENDPOINT, &error),
+    }
+}
+
+async fn invoke(
+    shared: &Shared,
+    endpoint: &str,
+    head: &Parts,
+    body: &mut Incoming,
+    clock: RequestClock,
+) -> Answer {
+    let container = &shared.container;
+    if body.is_end_stream() {
+        return container.no_content(endpoint);
+    }
+    match try_invoke(shared, endpoint, head, body, clock).await {
+        Ok(answer) => answer,
+        Err(error) => container.refuse(endpoint, &error),
+    }
+}
+
+async fn try_invoke(
+    shared: &Shared,
+    endpoint: &str,
+    head: &Parts,
+    body: &mut Incoming,
+    clock: RequestClock,
+) -> Result<Answer, Error> {
+    let accept = list(&head.headers, &ACCEPT, "accept")?;
+    let headers = InvocationHeaders {
+        content_type: single(&head.headers, &CONTENT_TYPE, "content-type")?,
+        accept: accept.as_deref(),
+        content_encoding: single(&head.headers, &CONTENT_ENCODING, "content-encoding")?,
+        custom_attributes: single(&head.headers, &CUSTOM_ATTRIBUTES, "x-amzn-sagemaker-custom-attributes")?,
+    };
+    let payload = headers.check()?;
+    let (body, _share) = body::read(body, shared, shared.limits.body_bytes).await?;
+    let limit = shared.limits.request_timeout;
+    let left = limit.saturating_sub(clock.started.elapsed());
+    let answer = timeout(left, shared.container.invoke(endpoint, &headers, payload, body, clock)).await;
+    answer.map_err(|_| Error::DeadlineExceeded { limit })
+}
+
+/// A header that may stand once. Two would have to be chosen from, and a proxy might choose the other.
+fn single<'a>(
+    headers: &'a HeaderMap,
+    key: &HeaderName,
+    name: &'static str,
+) -> Result<Option<&'a str>, Error> {
+    let mut values = headers.get_all(key).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Error::Header { name, expected: "one field", found: "several".into() });
+    }
+    text(value, name).map(Some)
+}
+
+/// A header whose fields are one list.
+fn list<'a>(
+    headers: &'a HeaderMap,
+    key: &HeaderName,
+    name: &'static str,
+) -> Result<Option<Cow<'a, str>>, Error> {
+    let mut values = headers.get_all(key).iter();
+    let Some(first) = values.next() else { return Ok(None) };
+    let mut all = Cow::Borrowed(text(first, name)?);
+    for value in values {
+        let all = all.to_mut();
+        all.push_str(", ");
+        all.push_str(text(value, name)?);
+    }
+    Ok(Some(all))
+}
+
+fn text<'a>(value: &'a HeaderValue, name: &'static str) -> Result<&'a str, Error> {
+    value.to_str().map_err(|_| Error::Header { name, expected: "visible ASCII", found: "other bytes".into() })
+}
+
+fn respond(shared: &Shared, head: &Parts, id: &RequestId, answer: Answer) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(answer.body));
+    let status = StatusCode::from_u16(answer.code.status()).expect("the table holds statuses of HTTP");
+    *response.status_mut() = status;
+    let mut headers = HeaderMap::with_capacity(ANSWER_HEADERS);
+    if answer.code != Code::NoContent {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
+    }
+    let id = HeaderValue::from_bytes(id.as_bytes()).expect("an id is ASCII");
+    headers.insert(REQUEST_ID, id);
+    if let Some(digest) = answer.digest.or_else(|| shared.container.server.digest(ENDPOINT)) {
+        headers.insert(ARTIFACT, HeaderValue::from_maybe_shared(digest).expect("a digest is hexadecimal"));
+    }
+    if let Some(attributes) = head.headers.get(&CUSTOM_ATTRIBUTES).filter(|_| answer.phases.is_some()) {
+        headers.insert(CUSTOM_ATTRIBUTES, attributes.clone());
+    }
+    if let Some(phases) = answer.phases.filter(|_| head.headers.contains_key(&SERVER_TIMING)) {
+        headers.insert(SERVER_TIMING, server_timing(&phases));
+    }
+    if let Some(wait) = answer.code.retry_after() {
+        headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs()));
+    }
+    if let Some(allowed) = answer.allowed {
+        headers.insert(ALLOW, HeaderValue::from_static(allowed));
+    }
+    if shared.is_draining.load(Ordering::Relaxed) && head.version < Version::HTTP_2 {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    *response.headers_mut() = headers;
+    response
+}
+
+fn server_timing(phases: &Phases) -> HeaderValue {
+    let mut text = String::new();
+    for (name, time) in phases.named() {
+        let separator = if text.is_empty() { "" } else { ", " };
+        write!(text, "{separator}{name};dur={}", time.as_nanos() as f64 / 1e6)
+            .expect("a String takes what it is given");
+    }
+    HeaderValue::try_from(text).expect("names and numbers are ASCII")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn headers(fields: &[(&'static str, &[u8])]) -> HeaderMap {
+        let field = |&(name, value): &(&'static str, &[u8])| {
+            (HeaderName::from_static(name), HeaderValue::from_bytes(value).unwrap())
+        };
+        fields.iter().map(field).collect()
+    }
+
+    #[test]
+    fn a_content_type_stands_once_and_is_ascii() {
+        let check = |fields: &[(&'static str, &[u8])], expected: Result<Option<&str>, &str>| {
+            let headers = headers(fields);
+            let found = single(&headers, &CONTENT_TYPE, "content-type").map_err(|error| error.to_string());
+            assert_eq!(found, expected.map_err(str::to_owned));
+        };
+        check(&[], Ok(None));
+        check(&[("content-type", b"text/csv")], Ok(Some("text/csv")));
+        check(
+            &[("content-type", b"text/csv"), ("content-type", b"text/csv")],
+            Err("header content-type: expected one field, found several"),
+        );
+        check(
+            &[("content-type", b"text/\xff")],
+            Err("header content-type: expected visible ASCII, found other bytes"),
+        );
+    }
+
+    #[test]
+    fn accept_is_one_list_over_all_its_fields() {
+        let headers = headers(&[("accept", b"text/csv"), ("accept", b"*/*;q=0.1")]);
+        let accept = list(&headers, &ACCEPT, "accept").unwrap();
+        assert_eq!(accept.as_deref(), Some("text/csv, */*;q=0.1"));
+    }
+
+    #[test]
+    fn server_timing_is_in_milliseconds() {
+        let phases = Phases { decode: Duration::from_micros(12), ..Phases::default() };
+        assert_eq!(server_timing(&phases), "queue;dur=0, decode;dur=0.012, predict;dur=0, encode;dur=0");
+    }
+}
