@@ -92,7 +92,7 @@ impl<'a> Naive<'a> {
 
     fn category_goes_left(&self, right: &[u32], value: f32, default_left: bool) -> bool {
         let largest = right.iter().max();
-        let is_invalid = value < 0.0 || value >= 16_777_216.0;
+        let is_invalid = !(0.0..16_777_216.0).contains(&value);
         match self.rules.invalid_category {
             InvalidCategory::Truncated => !right.iter().any(|&category| i64::from(category) == value as i64),
             InvalidCategory::Default

@@ -96,7 +96,7 @@ impl Objective {
             Self::Logistic | Self::BinaryLogistic => {
                 for value in base {
                     let bounded = if rules.logistic_base_is_bounded {
-                        value.max(EPSILON).min(1.0 - EPSILON)
+                        value.clamp(EPSILON, 1.0 - EPSILON)
                     } else {
                         *value
                     };
@@ -104,7 +104,7 @@ impl Objective {
                 }
             }
             Self::LogitRaw { base_is_probability: true } => {
-                base.iter_mut().for_each(|value| *value = logit(*value))
+                base.iter_mut().for_each(|value| *value = logit(*value));
             }
             Self::Gamma | Self::Tweedie | Self::Poisson | Self::Cox | Self::Aft => {
                 base.iter_mut().for_each(|value| *value = value.ln());
@@ -123,7 +123,7 @@ impl Objective {
     pub(super) fn transform(self, margins: &mut [f32], outputs: usize) {
         match self {
             Self::Logistic | Self::BinaryLogistic => {
-                margins.iter_mut().for_each(|value| *value = sigmoid(*value))
+                margins.iter_mut().for_each(|value| *value = sigmoid(*value));
             }
             Self::Gamma | Self::Tweedie | Self::Poisson | Self::Cox | Self::Aft => {
                 margins.iter_mut().for_each(|value| *value = value.exp());

@@ -91,7 +91,7 @@ impl Scorer {
     pub(super) fn rows_at_once(&self) -> usize {
         match &self.kind {
             Kind::Trees(forest) => {
-                (COMPACT_BYTES_MAX / size_of::<f32>() / forest.features().width()).clamp(1, ROWS_AT_ONCE)
+                (COMPACT_BYTES_MAX / size_of::<f32>() / forest.features().stride()).clamp(1, ROWS_AT_ONCE)
             }
             Kind::Linear(_) => ROWS_AT_ONCE,
         }
@@ -137,15 +137,14 @@ impl Scorer {
         }
         match &self.kind {
             Kind::Trees(forest) => {
-                let width = forest.features().width();
-                grow(compact, range.len() * width);
+                let features = forest.features();
+                let stride = features.stride();
+                grow(compact, range.len() * stride + Forest::SLACK);
                 grow(leaves, range.len());
-                let compact = &mut compact[..range.len() * width];
-                let mut missing = false;
-                for (row, compact) in range.clone().zip(compact.chunks_exact_mut(width)) {
-                    missing |= forest.features().gather(rows.row(row), compact);
+                for (row, compact) in range.clone().zip(compact.chunks_exact_mut(stride)) {
+                    features.gather(rows.row(row), compact);
                 }
-                forest.add(compact, missing, &mut leaves[..range.len()], margins);
+                forest.add(compact, &mut leaves[..range.len()], margins);
             }
             Kind::Linear(linear) => {
                 for (row, margins) in range.zip(margins.chunks_exact_mut(outputs)) {
@@ -162,10 +161,11 @@ impl Scorer {
     }
 }
 
-/// Makes `buffer` at least `length` long; what it holds is overwritten by its user.
+/// Makes `buffer` at least `length` long; what it holds is overwritten by its user. A new one comes zeroed from the
+/// system, so that pages nobody writes to cost nothing.
 fn grow<T: Clone + Default>(buffer: &mut Vec<T>, length: usize) {
     if buffer.len() < length {
-        buffer.resize(length, T::default());
+        *buffer = vec![T::default(); length];
     }
 }
 

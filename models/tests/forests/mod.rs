@@ -6,24 +6,24 @@ use models::xgboost::booster::{Boosted, Booster, Tree, Trees};
 
 /// What a random forest is like.
 #[derive(Debug, Clone, Copy)]
-pub struct Plan {
-    pub features: u32,
-    pub trees: usize,
-    pub depth: usize,
+pub(crate) struct Plan {
+    pub(crate) features: u32,
+    pub(crate) trees: usize,
+    pub(crate) depth: usize,
     /// Chance that a node above the last level is a leaf.
-    pub leaf_chance: f64,
+    pub(crate) leaf_chance: f64,
     /// Chance that a split is categorical.
-    pub category_chance: f64,
+    pub(crate) category_chance: f64,
     /// Outputs; trees take turns unless `vectors`.
-    pub outputs: usize,
-    pub vectors: bool,
-    pub dart: bool,
-    pub version: Option<[u32; 3]>,
+    pub(crate) outputs: usize,
+    pub(crate) vectors: bool,
+    pub(crate) dart: bool,
+    pub(crate) version: Option<[u32; 3]>,
 }
 
 impl Plan {
     /// Perfect trees with one output.
-    pub fn perfect(features: u32, trees: usize, depth: usize) -> Self {
+    pub(crate) fn perfect(features: u32, trees: usize, depth: usize) -> Self {
         Self {
             features,
             trees,
@@ -37,7 +37,7 @@ impl Plan {
         }
     }
 
-    pub fn booster(&self, rng: &mut Rng) -> Booster {
+    pub(crate) fn booster(&self, rng: &mut Rng) -> Booster {
         let trees: Vec<Tree> = (0..self.trees).map(|_| self.tree(rng)).collect();
         let groups = (0..self.trees)
             .map(|index| if self.vectors { 0 } else { (index % self.outputs) as u32 })
@@ -100,7 +100,7 @@ impl Plan {
     }
 
     /// Rows whose values fall on either side of the thresholds; each value is missing with chance `missing`.
-    pub fn rows(&self, rows: usize, missing: f64, rng: &mut Rng) -> Vec<f32> {
+    pub(crate) fn rows(&self, rows: usize, missing: f64, rng: &mut Rng) -> Vec<f32> {
         let mut value = || match rng.f64() {
             chance if chance < missing => f32::NAN,
             _ if self.category_chance > 0.0 && rng.bool() => {
@@ -114,7 +114,7 @@ impl Plan {
 
 /// The same rows as CSR, missing values left out.
 #[allow(dead_code, reason = "the benches take dense rows only")]
-pub fn sparse(values: &[f32], columns: usize) -> DMatrix {
+pub(crate) fn sparse(values: &[f32], columns: usize) -> DMatrix {
     let mut matrix = DMatrix::new();
     let parts = matrix.begin_sparse();
     for row in values.chunks_exact(columns) {

@@ -7,7 +7,7 @@ use super::super::features::Features;
 use super::super::rules::Rules;
 use super::linked::Linked;
 use super::perfect::{self, Perfect};
-use super::{Block, CATEGORICAL, Forest, LANES, Layout, MISSING_RIGHT, SLOT};
+use super::{Block, CATEGORICAL, Forest, LANES, Layout, MISSING_RIGHT, PLACES};
 
 /// Padding may make a block this many times as large. Reason: beyond it, trees are so lopsided that a walk of fixed
 /// length wastes its steps, and a hostile file could make us hold far more than it says.
@@ -18,7 +18,7 @@ const PADDING_MAX: usize = 8;
 pub(super) struct ShapeNode {
     /// The threshold, or the bits of the index of a category set; NaN in a leaf.
     pub(super) condition: f32,
-    /// The slot, [`MISSING_RIGHT`] and [`CATEGORICAL`]; 0 in a leaf.
+    /// The feature word; 0 in a leaf.
     pub(super) feature: u32,
     /// The left child's index; the right child follows it.
     pub(super) left: usize,
@@ -109,15 +109,17 @@ fn split(
 ) -> Result<(f32, u32), String> {
     let incomplete = || format!("node {index}: the split has no feature, threshold or default direction");
     let feature = *tree.feature.get(index).ok_or_else(incomplete)?;
-    let slot = features.slot(feature).filter(|slot| *slot <= SLOT).ok_or_else(incomplete)?;
-    let missing = if *tree.default_left.get(index).ok_or_else(incomplete)? { 0 } else { MISSING_RIGHT };
-    match tree.categories.binary_search_by_key(&(index as u32), |(node, _)| *node) {
-        Ok(place) => {
-            let set = categories.add(&tree.categories[place].1);
-            Ok((f32::from_bits(set), slot | missing | CATEGORICAL))
-        }
-        Err(_) => Ok((*tree.condition.get(index).ok_or_else(incomplete)?, slot | missing)),
+    let missing_right = !*tree.default_left.get(index).ok_or_else(incomplete)?;
+    if let Ok(place) = tree.categories.binary_search_by_key(&(index as u32), |(node, _)| *node) {
+        let set = f32::from_bits(categories.add(&tree.categories[place].1));
+        let word = features.place(feature, false).ok_or_else(incomplete)? | CATEGORICAL;
+        return Ok((set, if missing_right { word | MISSING_RIGHT } else { word }));
     }
+    let condition = *tree.condition.get(index).ok_or_else(incomplete)?;
+    if !condition.is_finite() {
+        return Err(format!("node {index}: expected a finite threshold, found {condition}"));
+    }
+    Ok((condition, features.place(feature, missing_right).ok_or_else(incomplete)?))
 }
 
 /// The features of the splits that the first `count` trees reach.
@@ -163,7 +165,7 @@ impl Forest {
                 let weight = trees.weight_drop.get(index).copied();
                 shapes.push(forest.shape(tree, weight).map_err(|reason| format!("tree {index}: {reason}"))?);
             }
-            forest.blocks.push(Block { layout: layout(&shapes, filler), groups });
+            forest.blocks.push(Block { layout: layout(&shapes, forest.features.stride(), filler), groups });
         }
         Ok(forest)
     }
@@ -203,13 +205,11 @@ impl Forest {
     }
 }
 
-fn layout(shapes: &[Shape], filler: u32) -> Layout {
+fn layout(shapes: &[Shape], stride: usize, filler: u32) -> Layout {
     let depth = shapes.iter().map(Shape::depth).max().unwrap_or(0);
     let nodes = shapes.iter().map(|shape| shape.nodes.len()).sum();
-    let is_numerical = shapes.iter().all(|shape| !shape.has_categories);
-    if is_numerical
-        && depth <= perfect::DEPTH_MAX
-        && Perfect::bytes(depth) <= PADDING_MAX * Linked::bytes(nodes)
+    let is_simple = stride <= PLACES && shapes.iter().all(|shape| !shape.has_categories);
+    if is_simple && depth <= perfect::DEPTH_MAX && Perfect::bytes(depth) <= PADDING_MAX * Linked::bytes(nodes)
     {
         Layout::Perfect(Perfect::new(shapes, filler))
     } else {

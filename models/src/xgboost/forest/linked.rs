@@ -2,7 +2,7 @@
 
 use super::super::categories::Categories;
 use super::compile::Shape;
-use super::{CATEGORICAL, LANES, Leaves, MISSING_RIGHT, SLOT};
+use super::{CATEGORICAL, LANES, Leaves, MISSING_RIGHT, PLACE};
 
 /// A test, or a leaf. Sixteen bytes, aligned so that none straddles a cache line.
 #[derive(Debug, Clone, Copy, Default)]
@@ -11,7 +11,7 @@ struct Node {
     /// Go right when value >= condition; NaN in a leaf, so that nothing goes right; the bits of the index of a set in
     /// a categorical split.
     condition: f32,
-    /// The slot of the feature, [`MISSING_RIGHT`] and [`CATEGORICAL`].
+    /// Where the value is in a compact row, [`MISSING_RIGHT`] and [`CATEGORICAL`].
     feature: u32,
     /// The left child; the right one follows it. In a leaf: the leaf.
     left: u32,
@@ -63,44 +63,49 @@ impl Linked {
         self.nodes.capacity() * size_of::<Node>()
     }
 
-    /// The leaves that `rows` (compact, of `width` values) come to.
-    pub(super) fn walk(&self, rows: &[f32], width: usize, categories: &Categories, leaves: &mut [Leaves]) {
-        for (row, leaves) in rows.chunks_exact(width).zip(leaves) {
+    /// The leaves that the rows of `compact`, one each `stride` values, come to.
+    pub(super) fn walk(
+        &self,
+        compact: &[f32],
+        stride: usize,
+        categories: &Categories,
+        leaves: &mut [Leaves],
+    ) {
+        for (row, leaves) in compact.chunks_exact(stride).zip(leaves) {
             *leaves = if self.has_categories {
-                self.walk_row(row, |node, value| {
+                self.walk_row(|node| {
+                    let value = row[(node.feature & PLACE) as usize];
                     if node.feature & CATEGORICAL == 0 {
-                        return is_right(node, value);
+                        return value >= node.condition;
                     }
                     categories.goes_right(node.condition.to_bits(), value, node.feature & MISSING_RIGHT != 0)
                 })
             } else {
-                self.walk_row(row, is_right)
+                self.walk_row(|node| row[node.feature as usize] >= node.condition)
             };
         }
     }
 
     #[inline(always)]
-    fn walk_row(&self, row: &[f32], is_right: impl Fn(Node, f32) -> bool) -> Leaves {
+    fn walk_row(&self, is_right: impl Fn(Node) -> bool) -> Leaves {
         let nodes = self.nodes.as_slice();
-        let node_mask = nodes.len().wrapping_sub(1);
-        let slot_mask = row.len().wrapping_sub(1) & SLOT as usize;
+        if nodes.is_empty() {
+            return [0; LANES];
+        }
+        // A power of two: the mask leaves an index as it is and no bounds check to do.
+        let mask = nodes.len() - 1;
         let mut at = self.roots;
         loop {
             let mut moved = 0;
             for at in &mut at {
-                let node = nodes[*at as usize & node_mask];
-                let next = node.left + u32::from(is_right(node, row[node.feature as usize & slot_mask]));
+                let node = nodes[*at as usize & mask];
+                let next = node.left + u32::from(is_right(node));
                 moved |= next ^ *at;
                 *at = next;
             }
             if moved == 0 {
-                return at.map(|at| nodes[at as usize & node_mask].leaf);
+                return at.map(|at| nodes[at as usize & mask].leaf);
             }
         }
     }
-}
-
-#[inline(always)]
-fn is_right(node: Node, value: f32) -> bool {
-    (value >= node.condition) | (value.is_nan() & (node.feature & MISSING_RIGHT != 0))
 }

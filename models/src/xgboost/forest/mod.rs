@@ -16,8 +16,6 @@ mod compile;
 mod linked;
 mod perfect;
 
-use std::ops::Range;
-
 use self::linked::Linked;
 use self::perfect::Perfect;
 use super::categories::Categories;
@@ -26,12 +24,15 @@ use super::features::Features;
 /// Trees that are walked at once. Reason: eight walks fit the registers of x86-64 and hide the latency of L1.
 pub(super) const LANES: usize = 8;
 
-/// Missing goes right: the top bit of a node's feature word.
+/// In the feature word of a categorical split: missing goes right.
 const MISSING_RIGHT: u32 = 1 << 31;
-/// The split is categorical: the second bit of a node's feature word.
+/// In the feature word of a split, beside the place of its value in a compact row: the split is categorical.
 const CATEGORICAL: u32 = 1 << 30;
-/// The slot of the feature in a compact row.
-const SLOT: u32 = CATEGORICAL - 1;
+/// The place alone.
+const PLACE: u32 = CATEGORICAL - 1;
+
+/// Places that a node of 8 bytes can name.
+const PLACES: usize = 1 << 16;
 
 /// The leaves of eight trees for one row: the bits of a value, or the index of a leaf vector.
 pub(super) type Leaves = [u32; LANES];
@@ -66,28 +67,20 @@ impl Forest {
         &self.features
     }
 
+    /// Values that must follow the last row of the compact rows given to [`add`](Self::add): a row is seen as an array
+    /// of every place that a node can name.
+    pub(super) const SLACK: usize = PLACES;
+
     /// Adds the leaves of every row to its margins, in the order of the trees.
     ///
-    /// `rows` are compact rows, `leaves` has room for one entry a row, `margins` has `outputs` values a row. Unless
-    /// `missing`, no value is NaN.
-    pub(super) fn add(&self, rows: &[f32], missing: bool, leaves: &mut [Leaves], margins: &mut [f32]) {
-        self.add_blocks(0..self.blocks.len(), rows, missing, leaves, margins);
-    }
-
-    fn add_blocks(
-        &self,
-        blocks: Range<usize>,
-        rows: &[f32],
-        missing: bool,
-        leaves: &mut [Leaves],
-        margins: &mut [f32],
-    ) {
-        let width = self.features.width();
-        for block in &self.blocks[blocks] {
-            match (&block.layout, missing) {
-                (Layout::Perfect(trees), false) => trees.walk::<false>(rows, width, leaves),
-                (Layout::Perfect(trees), true) => trees.walk::<true>(rows, width, leaves),
-                (Layout::Linked(trees), _) => trees.walk(rows, width, &self.categories, leaves),
+    /// `compact` has one row each [`stride`](Features::stride) values and [`SLACK`](Self::SLACK) values behind them,
+    /// `leaves` has one entry a row, `margins` has `outputs` values a row.
+    pub(super) fn add(&self, compact: &[f32], leaves: &mut [Leaves], margins: &mut [f32]) {
+        let stride = self.features.stride();
+        for block in &self.blocks {
+            match &block.layout {
+                Layout::Perfect(trees) => trees.walk(compact, stride, leaves),
+                Layout::Linked(trees) => trees.walk(compact, stride, &self.categories, leaves),
             }
             if self.outputs == 1 {
                 add_values(leaves, margins);

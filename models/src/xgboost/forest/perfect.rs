@@ -1,8 +1,10 @@
-//! Eight perfect trees of equal depth. Node 1 is a root, node `n` has children `2n` and `2n + 1`; the trees lie one
-//! after the other in one array whose length is a power of two, so that a mask stands for every bounds check.
+//! Eight perfect trees of equal depth. Node 1 is a root, node `n` has children `2n` and `2n + 1`.
+//!
+//! The walk is compiled for each depth, over arrays of known size and a row seen as an array of as many values as a
+//! `u16` can index: no step has a bounds check, a mask or a branch.
 
 use super::compile::Shape;
-use super::{LANES, Leaves, MISSING_RIGHT, SLOT};
+use super::{LANES, Leaves, PLACES};
 
 /// Deeper trees are not padded. Reason: at depth 8 a tree takes 3 KiB, eight of them most of a 32 KiB first-level cache.
 pub(super) const DEPTH_MAX: usize = 8;
@@ -11,8 +13,8 @@ pub(super) const DEPTH_MAX: usize = 8;
 #[derive(Debug, Clone, Copy, Default)]
 struct Node {
     condition: f32,
-    /// The slot of the feature, and [`MISSING_RIGHT`].
-    feature: u32,
+    /// Where the value is in a compact row.
+    place: u16,
 }
 
 /// Eight trees of `depth` levels of tests.
@@ -60,64 +62,62 @@ impl Perfect {
         }
         let node = shape.node(from);
         let children = if node.is_leaf { [from, from] } else { [node.left, node.left + 1] };
-        self.nodes[first + at] = Node { condition: node.condition, feature: node.feature };
+        self.nodes[first + at] = Node { condition: node.condition, place: node.feature as u16 };
         self.place(lane, shape, children[0], 2 * at, level + 1);
         self.place(lane, shape, children[1], 2 * at + 1, level + 1);
     }
 
-    /// The leaves that `rows` (compact, of `width` values) come to. Unless `MISSING`, no value is NaN.
-    pub(super) fn walk<const MISSING: bool>(&self, rows: &[f32], width: usize, leaves: &mut [Leaves]) {
+    /// The leaves that the rows of `compact`, one each `stride` values, come to.
+    pub(super) fn walk(&self, compact: &[f32], stride: usize, leaves: &mut [Leaves]) {
         match self.depth {
-            1 => self.walk_depth::<MISSING, 1, { LANES << 1 }>(rows, width, leaves),
-            2 => self.walk_depth::<MISSING, 2, { LANES << 2 }>(rows, width, leaves),
-            3 => self.walk_depth::<MISSING, 3, { LANES << 3 }>(rows, width, leaves),
-            4 => self.walk_depth::<MISSING, 4, { LANES << 4 }>(rows, width, leaves),
-            5 => self.walk_depth::<MISSING, 5, { LANES << 5 }>(rows, width, leaves),
-            6 => self.walk_depth::<MISSING, 6, { LANES << 6 }>(rows, width, leaves),
-            7 => self.walk_depth::<MISSING, 7, { LANES << 7 }>(rows, width, leaves),
-            _ => self.walk_depth::<MISSING, 8, { LANES << 8 }>(rows, width, leaves),
+            1 => self.walk_depth::<1, { 1 << 1 }>(compact, stride, leaves),
+            2 => self.walk_depth::<2, { 1 << 2 }>(compact, stride, leaves),
+            3 => self.walk_depth::<3, { 1 << 3 }>(compact, stride, leaves),
+            4 => self.walk_depth::<4, { 1 << 4 }>(compact, stride, leaves),
+            5 => self.walk_depth::<5, { 1 << 5 }>(compact, stride, leaves),
+            6 => self.walk_depth::<6, { 1 << 6 }>(compact, stride, leaves),
+            7 => self.walk_depth::<7, { 1 << 7 }>(compact, stride, leaves),
+            _ => self.walk_depth::<8, { 1 << 8 }>(compact, stride, leaves),
         }
     }
 
-    fn walk_depth<const MISSING: bool, const DEPTH: usize, const NODES: usize>(
+    fn walk_depth<const DEPTH: usize, const SIZE: usize>(
         &self,
-        rows: &[f32],
-        width: usize,
+        compact: &[f32],
+        stride: usize,
         leaves: &mut [Leaves],
     ) {
-        let nodes: &[Node; NODES] = self.nodes.as_slice().try_into().expect("there are LANES << depth nodes");
-        let values: &[u32; NODES] =
-            self.leaves.as_slice().try_into().expect("there are LANES << depth leaves");
-        for (row, leaves) in rows.chunks_exact(width).zip(leaves) {
-            *leaves = walk_row::<MISSING, DEPTH, NODES>(nodes, values, row);
+        let (nodes, _) = self.nodes.as_chunks::<SIZE>();
+        let (values, _) = self.leaves.as_chunks::<SIZE>();
+        let nodes: &[[Node; SIZE]; LANES] = nodes.try_into().expect("there are LANES << depth nodes");
+        let values: &[[u32; SIZE]; LANES] = values.try_into().expect("there are LANES << depth leaves");
+        let mut rest = compact;
+        for leaves in leaves {
+            let row = rest.first_chunk().expect("a view of places is left behind every row");
+            *leaves = walk_row::<DEPTH, SIZE>(nodes, values, row);
+            rest = &rest[stride..];
         }
     }
 }
 
 #[inline(always)]
-fn walk_row<const MISSING: bool, const DEPTH: usize, const NODES: usize>(
-    nodes: &[Node; NODES],
-    values: &[u32; NODES],
-    row: &[f32],
+fn walk_row<const DEPTH: usize, const SIZE: usize>(
+    nodes: &[[Node; SIZE]; LANES],
+    values: &[[u32; SIZE]; LANES],
+    row: &[f32; PLACES],
 ) -> Leaves {
-    // The width of a compact row is a power of two: the mask keeps a slot as it is, and drops the flag above it.
-    let mask = row.len().wrapping_sub(1) & SLOT as usize;
     let mut at = [1usize; LANES];
     for _ in 0..DEPTH {
-        for (lane, at) in at.iter_mut().enumerate() {
-            let node = nodes[((lane << DEPTH) + *at) & (NODES - 1)];
-            let value = row[node.feature as usize & mask];
-            let right = if MISSING {
-                (value >= node.condition) | (value.is_nan() & (node.feature & MISSING_RIGHT != 0))
-            } else {
-                value >= node.condition
-            };
-            *at = 2 * *at + usize::from(right);
+        for (at, tree) in at.iter_mut().zip(nodes) {
+            let node = tree[*at & (SIZE - 1)];
+            // NaN, a missing value in the first half, goes left.
+            let is_right = row[usize::from(node.place)] >= node.condition;
+            *at = 2 * *at + usize::from(is_right);
         }
     }
     let mut leaves = [0; LANES];
-    for (lane, leaf) in leaves.iter_mut().enumerate() {
-        *leaf = values[((lane << DEPTH) + (at[lane] & ((1 << DEPTH) - 1))) & (NODES - 1)];
+    for ((leaf, at), tree) in leaves.iter_mut().zip(at).zip(values) {
+        *leaf = tree[at & (SIZE - 1)];
     }
     leaves
 }
