@@ -236,13 +236,13 @@ fn check_constraints(values: &Hyperparameters) -> Result<(), TrainError> {
 }
 
 fn check_updater(values: &Hyperparameters) -> Result<(), TrainError> {
+    const LINEAR: &[&str] = &["shotgun", "coord_descent"];
     let Some(updaters) = values.given("updater") else { return Ok(()) };
     let updaters: Vec<&str> = updaters.split(',').collect();
-    let is_linear = |updater: &&str| ["shotgun", "coord_descent"].contains(updater);
     let expected = match values.text("booster") {
-        Some("gblinear") if updaters.len() == 1 && updaters.iter().all(|updater| is_linear(updater)) => None,
+        Some("gblinear") if updaters.len() == 1 && LINEAR.contains(&updaters[0]) => None,
         Some("gblinear") => Some("one of shotgun, coord_descent with booster gblinear"),
-        _ if updaters.iter().any(|updater| is_linear(updater)) => {
+        _ if updaters.iter().any(|updater| LINEAR.contains(updater)) => {
             Some("booster gblinear with shotgun, coord_descent")
         }
         _ if updaters.contains(&"refresh") => Some("process_type update with refresh"),
