@@ -1,6 +1,9 @@
 //! Logs to standard error: JSON for machines, text for people.
 
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{fmt, registry};
 
 use crate::config::{LogFormat, LogLevel};
 
@@ -13,10 +16,14 @@ pub fn start(level: LogLevel, format: LogFormat) {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
-    let builder = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr);
+    // Ours as asked; of the libraries only what is amiss, unless everything is asked for.
+    let of_libraries = if level == LevelFilter::TRACE { level } else { level.min(LevelFilter::WARN) };
+    let targets =
+        Targets::new().with_default(of_libraries).with_targets([("clary", level), ("server", level)]);
+    let layer = fmt::layer().with_writer(std::io::stderr);
     let started = match format {
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
-        LogFormat::Text => builder.try_init(),
+        LogFormat::Json => registry().with(targets).with(layer.json().flatten_event(true)).try_init(),
+        LogFormat::Text => registry().with(targets).with(layer).try_init(),
     };
     // In tests several servers run in one program, and the first has set it up.
     drop(started);

@@ -6,26 +6,42 @@ use std::ffi::OsString;
 
 use clap::Command;
 
-/// SageMaker's variables: the flag's id, the variable, and what turns its text into the flag's. Where a flag has
-/// several, the first that is set counts.
-const SAGEMAKER: &[(&str, &str, fn(&str) -> String)] = &[
-    ("model_dir", "SM_MODEL_DIR", str::to_owned),
-    ("base_dir", "SAGEMAKER_BASE_DIR", str::to_owned),
-    ("port", "SAGEMAKER_BIND_TO_PORT", str::to_owned),
-    ("multi_model", "SAGEMAKER_MULTI_MODEL", str::to_owned),
-    ("batch", "SAGEMAKER_BATCH", str::to_owned),
-    ("default_accept", "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", str::to_owned),
-    ("inference_output", "SAGEMAKER_INFERENCE_OUTPUT", str::to_owned),
-    ("inference_ensemble", "SAGEMAKER_INFERENCE_ENSEMBLE", str::to_owned),
-    ("workers", "SAGEMAKER_MODEL_SERVER_WORKERS", str::to_owned),
-    ("request_timeout", "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS", str::to_owned),
-    ("request_timeout", "SAGEMAKER_MODEL_SERVER_TIMEOUT", str::to_owned),
-    ("body_limit", "MAX_CONTENT_LENGTH", str::to_owned),
-    ("body_limit", "SAGEMAKER_MAX_PAYLOAD_IN_MB", |text| format!("{text}MiB")),
-    ("log_level", "SAGEMAKER_CONTAINER_LOG_LEVEL", str::to_owned),
-    ("xgboost_csv_legacy", "XGBOOST_CSV_LEGACY", str::to_owned),
-    ("xgboost_libsvm_one_based", "XGBOOST_LIBSVM_ONE_BASED", str::to_owned),
-    ("scratch", "TMPDIR", str::to_owned),
+/// One of SageMaker's variables.
+struct Variable {
+    /// The id of the flag that it stands behind.
+    flag: &'static str,
+    name: &'static str,
+    /// From its text to the flag's.
+    convert: fn(&str) -> String,
+}
+
+const fn same(flag: &'static str, name: &'static str) -> Variable {
+    Variable { flag, name, convert: str::to_owned }
+}
+
+/// SageMaker's variables. Where a flag has several, the first that is set counts.
+const SAGEMAKER: &[Variable] = &[
+    same("model_dir", "SM_MODEL_DIR"),
+    same("base_dir", "SAGEMAKER_BASE_DIR"),
+    same("port", "SAGEMAKER_BIND_TO_PORT"),
+    same("multi_model", "SAGEMAKER_MULTI_MODEL"),
+    same("batch", "SAGEMAKER_BATCH"),
+    same("default_accept", "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT"),
+    same("inference_output", "SAGEMAKER_INFERENCE_OUTPUT"),
+    same("inference_ensemble", "SAGEMAKER_INFERENCE_ENSEMBLE"),
+    same("workers", "SAGEMAKER_MODEL_SERVER_WORKERS"),
+    same("request_timeout", "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS"),
+    same("request_timeout", "SAGEMAKER_MODEL_SERVER_TIMEOUT"),
+    same("body_limit", "MAX_CONTENT_LENGTH"),
+    Variable {
+        flag: "body_limit",
+        name: "SAGEMAKER_MAX_PAYLOAD_IN_MB",
+        convert: |text| format!("{text}MiB"),
+    },
+    same("log_level", "SAGEMAKER_CONTAINER_LOG_LEVEL"),
+    same("xgboost_csv_legacy", "XGBOOST_CSV_LEGACY"),
+    same("xgboost_libsvm_one_based", "XGBOOST_LIBSVM_ONE_BASED"),
+    same("scratch", "TMPDIR"),
 ];
 
 /// Variables and their values.
@@ -56,8 +72,8 @@ impl Environment {
         if let Some(value) = self.get(&clary_name(id)) {
             return Some(value.to_owned());
         }
-        let behind = SAGEMAKER.iter().filter(|(flag, ..)| *flag == id);
-        behind.filter_map(|(_, name, convert)| self.get(name).map(convert)).next()
+        let behind = SAGEMAKER.iter().filter(|variable| variable.flag == id);
+        behind.filter_map(|variable| self.get(variable.name).map(variable.convert)).next()
     }
 
     /// `command` with the environment as the defaults of its flags, and the variables named in its help.
@@ -69,8 +85,8 @@ impl Environment {
             }
             let value = self.of_flag(id);
             let mut names = vec![clary_name(id)];
-            names
-                .extend(SAGEMAKER.iter().filter(|(of, ..)| *of == id).map(|(_, name, _)| (*name).to_owned()));
+            let behind = SAGEMAKER.iter().filter(|variable| variable.flag == id);
+            names.extend(behind.map(|variable| variable.name.to_owned()));
             let help =
                 format!("{} [env: {}]", flag.get_help().cloned().unwrap_or_default(), names.join(", "));
             let flag = flag.help(help);

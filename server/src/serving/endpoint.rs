@@ -29,14 +29,38 @@ impl Endpoint {
 
     /// The variant at `point`, which is uniform in [0, 1): each has its weight's share.
     pub fn choose(&self, point: f64) -> &ProductionVariant {
+        &self.variants[self.choose_index(point)]
+    }
+
+    fn choose_index(&self, point: f64) -> usize {
         let mut rest = point * self.weight_total;
-        for variant in &self.variants[..self.variants.len() - 1] {
+        let last = self.variants.len() - 1;
+        for (index, variant) in self.variants[..last].iter().enumerate() {
             if rest < variant.weight {
-                return variant;
+                return index;
             }
             rest -= variant.weight;
         }
-        self.variants.last().expect("an endpoint has a variant")
+        last
+    }
+}
+
+/// A chosen variant that outlives the look at the snapshot. It holds the whole endpoint, so that the reaper sees it.
+#[derive(Debug, Clone)]
+pub(super) struct Chosen {
+    endpoint: Arc<Endpoint>,
+    index: usize,
+}
+
+impl Chosen {
+    /// What [`Endpoint::choose`] chooses at `point`.
+    pub(super) fn new(endpoint: &Arc<Endpoint>, point: f64) -> Self {
+        Self { endpoint: Arc::clone(endpoint), index: endpoint.choose_index(point) }
+    }
+
+    /// The variant.
+    pub(super) fn variant(&self) -> &ProductionVariant {
+        &self.endpoint.variants[self.index]
     }
 }
 

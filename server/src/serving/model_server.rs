@@ -16,10 +16,11 @@ use dmatrix::DMatrix;
 use tokio::sync::oneshot;
 
 use super::compute::Compute;
+use super::endpoint::Chosen;
 use super::reaper::Reaper;
 use super::{Ask, Endpoint, Endpoints, LoadedModel, Prediction, ProductionVariant, Session};
-use crate::error::Error;
-use crate::metrics::{Metrics, Phases};
+use crate::error::{Code, Error};
+use crate::metrics::Metrics;
 
 /// The most time a request may take on a connection's thread. Reason: other connections of the thread wait for it,
 /// and above some 100 µs a hop to the pool costs little beside the work.
@@ -120,32 +121,33 @@ impl ModelServer {
 
     /// Answers `invocation` with one snapshot, whatever is published meanwhile.
     pub async fn invoke(&self, invocation: &Invocation<'_>, body: Bytes) -> Invoked {
-        let step = {
+        let (chosen, answer) = {
             let endpoints = self.endpoints.load();
             let Some(endpoint) = endpoints.get(invocation.endpoint) else {
                 return Invoked { digest: None, result: Err(Error::NotReady("none loaded".into())) };
             };
             let variant = endpoint.choose(invocation.point);
             variant.metrics.begin();
-            let step = self.begin(invocation, variant, body);
-            if let Step::Done(result) = step {
-                return Invoked {
-                    digest: Some(variant.model.digest.clone()),
-                    result: finish(variant, invocation, result),
-                };
+            match self.begin(invocation, endpoint, variant, body) {
+                Step::Done(result) => return finish(variant, invocation, result),
+                Step::Queued(chosen, answer) => (chosen, answer),
             }
-            (variant.clone(), step)
         };
-        let (variant, Step::Queued(answer)) = step else { unreachable!("what is done has returned") };
         // Dropped with the request when its client leaves: then it is counted, and the pool skips the job.
-        let mut open = Open { variant: &variant, invocation, is_finished: false };
+        let mut open = Open { variant: chosen.variant(), invocation, is_finished: false };
         let result = answer.await.unwrap_or(Err(Error::Panicked));
         open.is_finished = true;
-        Invoked { digest: Some(variant.model.digest.clone()), result: finish(&variant, invocation, result) }
+        finish(chosen.variant(), invocation, result)
     }
 
     /// Answers at once, or queues the rest of the work.
-    fn begin(&self, invocation: &Invocation<'_>, variant: &ProductionVariant, body: Bytes) -> Step {
+    fn begin(
+        &self,
+        invocation: &Invocation<'_>,
+        endpoint: &Arc<Endpoint>,
+        variant: &ProductionVariant,
+        body: Bytes,
+    ) -> Step {
         let model = &variant.model;
         let answer_type = match model.answer_type.settle(invocation.accept) {
             Ok(answer_type) => answer_type,
@@ -157,8 +159,9 @@ impl ModelServer {
             answer_type,
             body_bytes_max: self.body_bytes_max,
         };
+        let queue = |payload| self.queue(invocation, Chosen::new(endpoint, invocation.point), ask, payload);
         if !decodes_inline(&ask, body.len()) {
-            return self.queue(invocation, model, ask, Payload::Body(body));
+            return queue(Payload::Body(body));
         }
         SESSION.with_borrow_mut(|session| {
             let decode = match session.guarded(|session| session.decode(model, &ask, &body)) {
@@ -166,7 +169,7 @@ impl ModelServer {
                 Err(error) => return Step::Done(Err(error)),
             };
             if model.cost.of(session.rows().rows()) + decode > INLINE_BUDGET {
-                return self.queue(invocation, model, ask, Payload::Rows(session.take_rows(), decode));
+                return queue(Payload::Rows(session.take_rows(), decode));
             }
             let mut result = session.guarded(|session| session.score(model, &ask));
             if let Ok(prediction) = &mut result {
@@ -177,15 +180,9 @@ impl ModelServer {
         })
     }
 
-    fn queue(
-        &self,
-        invocation: &Invocation<'_>,
-        model: &Arc<LoadedModel>,
-        ask: Ask,
-        payload: Payload,
-    ) -> Step {
+    fn queue(&self, invocation: &Invocation<'_>, chosen: Chosen, ask: Ask, payload: Payload) -> Step {
         let (reply, answer) = oneshot::channel();
-        let (started, deadline, model) = (invocation.started, invocation.deadline, Arc::clone(model));
+        let (started, deadline, of_job) = (invocation.started, invocation.deadline, chosen.clone());
         let queued = Instant::now();
         let job = move |session: &mut Session| {
             if reply.is_closed() {
@@ -195,18 +192,16 @@ impl ModelServer {
             let mut result = if begun > deadline {
                 Err(Error::DeadlineExceeded { limit: deadline - started })
             } else {
-                session.guarded(|session| payload.score(session, &model, &ask))
+                session.guarded(|session| payload.score(session, &of_job.variant().model, &ask))
             };
             if let Ok(prediction) = &mut result {
                 prediction.phases.queue = begun - queued;
             }
-            // Before the answer, so that the last to hold a retired model is its reaper.
-            drop(model);
             // The client may have left.
             let _ = reply.send(result);
         };
         match self.compute.submit(Box::new(job)) {
-            Ok(()) => Step::Queued(answer),
+            Ok(()) => Step::Queued(chosen, answer),
             Err(error) => Step::Done(Err(error)),
         }
     }
@@ -215,7 +210,7 @@ impl ModelServer {
 /// How far a request came on the connection's thread.
 enum Step {
     Done(Result<Prediction, Error>),
-    Queued(oneshot::Receiver<Result<Prediction, Error>>),
+    Queued(Chosen, oneshot::Receiver<Result<Prediction, Error>>),
 }
 
 /// What is handed to the pool.
@@ -260,14 +255,14 @@ fn finish(
     variant: &ProductionVariant,
     invocation: &Invocation<'_>,
     result: Result<Prediction, Error>,
-) -> Result<Prediction, Error> {
-    let (code, phases): (_, Option<Phases>) = match &result {
-        Ok(prediction) if prediction.rows == 0 => (crate::error::Code::NoContent, None),
-        Ok(prediction) => (crate::error::Code::Ok, Some(prediction.phases)),
+) -> Invoked {
+    let (code, phases) = match &result {
+        Ok(prediction) if prediction.rows == 0 => (Code::NoContent, None),
+        Ok(prediction) => (Code::Ok, Some(prediction.phases)),
         Err(error) => (error.code(), None),
     };
     variant.metrics.end(code, phases.as_ref(), invocation.started.elapsed());
-    result
+    Invoked { digest: Some(variant.model.digest.clone()), result }
 }
 
 /// Whether a body is short enough to be decoded on a connection's thread. A packed one never is: what it unpacks to
@@ -317,7 +312,7 @@ mod tests {
     #[test]
     fn a_queued_job_whose_client_left_is_skipped_and_a_late_one_refused() {
         let server = server();
-        let model = Arc::clone(&variant("v").model);
+        let chosen = Chosen::new(&Arc::new(Endpoint::new(vec![variant("v")])), 0.0);
         let now = Instant::now();
         let invocation = Invocation {
             endpoint: "a",
@@ -329,13 +324,12 @@ mod tests {
             deadline: now,
         };
         let rows = || Payload::Rows(DMatrix::from_dense(vec![13.0, 1.0], 2), Duration::ZERO);
-        let Step::Queued(left) = server.queue(&invocation, &model, ask(None), rows()) else {
-            panic!("queued")
+        let queue = || match server.queue(&invocation, chosen.clone(), ask(None), rows()) {
+            Step::Queued(_, answer) => answer,
+            Step::Done(_) => panic!("it is queued"),
         };
-        drop(left);
-        let Step::Queued(late) = server.queue(&invocation, &model, ask(None), rows()) else {
-            panic!("queued")
-        };
+        drop(queue());
+        let late = queue();
         let error = late.blocking_recv().unwrap().expect_err("late");
         assert!(matches!(error, Error::DeadlineExceeded { .. }));
     }
