@@ -7,7 +7,7 @@ use dmatrix::{DMatrix, IndexBase, Missing, NarrowRows, Predictions, RowSchema, S
 use super::booster::Booster;
 use super::ensemble::{Ensemble, EnsembleScratch};
 use super::output::Output;
-use super::scorer::Scorer;
+use super::scorer::{Scorer, Scratch};
 use crate::{Input, LoadError, LoadOptions, Model, PredictError, Signature};
 
 /// The most model files of one artifact. Reason: k-fold training writes tens of them; each costs a whole prediction.
@@ -87,6 +87,16 @@ impl XgboostModel {
             undecodable_is_unsupported: true,
         };
         Ok(Self { ensemble, output, signature })
+    }
+
+    /// The sums of the first booster (by name of its file) before its objective turns them into predictions, one value
+    /// an output: what XGBoost calls margins and this crate promises to the bit.
+    ///
+    /// # Errors
+    /// When the rows are too wide or too narrow.
+    pub fn margins(&self, rows: &DMatrix) -> Result<Vec<f32>, PredictError> {
+        self.check_width(rows)?;
+        Ok(self.ensemble.first().margins(rows, 0..rows.rows(), &mut Scratch::default()).to_vec())
     }
 
     fn check_width(&self, rows: &DMatrix) -> Result<(), PredictError> {

@@ -308,7 +308,9 @@ def best_of(xgb, np, version, booster, case, matrix):
 
 def write_case(xgb, np, version, out, case):
     booster, params, score, matrix = train(xgb, np, case)
-    margins, predictions = booster.predict(matrix, output_margin=True), booster.predict(matrix)
+    # 0.90 drops trees of dart at random, also when it predicts, unless it is told how many to use.
+    every = {"ntree_limit": case.num_round} if release(version) < (1, 0) and params.get("booster") == "dart" else {}
+    margins, predictions = booster.predict(matrix, output_margin=True, **every), booster.predict(matrix, **every)
     folder = os.path.join(out, case.name)
     os.makedirs(folder)
     try:
