@@ -1,0 +1,56 @@
+# Everything a person runs. Each target sets up what it needs, once (tools/setup.sh).
+
+CARGO ?= cargo
+PYTHON := .venv/bin/python
+export SAGEMAKER_SUPPRESS_V2_WARNING := 1
+
+.PHONY: help demo test test-rust test-sdk check bench image golden fuzz native setup
+
+help: ## what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s "$$(printf '\t')"
+
+setup: ## Debian packages, .venv and XGBoost's library; every other target calls what it needs of it
+	@tools/setup.sh system python native
+
+native: ## XGBoost's library, for clary-train
+	@tools/setup.sh native
+
+demo: setup ## train on real data, serve, score in five formats, replace the model under load
+	$(CARGO) build --release --package server --package trainer --package loadtest
+	$(PYTHON) tools/demo.py
+
+test: test-rust test-sdk ## everything that proves the project
+
+# The programs first: end-to-end tests start them.
+test-rust: setup ## the Rust tests
+	$(CARGO) build --workspace --bins
+	$(CARGO) test --workspace --no-fail-fast
+
+test-sdk: setup ## boto3, the SageMaker SDK and XGBoost itself against the real programs
+	$(CARGO) build --workspace --bins
+	$(PYTHON) -m pytest -q tests/sdk
+
+check: ## formatting, lints, documentation, licences (where cargo-deny is installed)
+	@tools/setup.sh system
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --document-private-items
+	@if $(CARGO) deny --version >/dev/null 2>&1; then \
+		$(CARGO) deny check; \
+	else \
+		echo 'cargo-deny is not installed: licences and advisories were NOT checked (cargo install --locked cargo-deny)'; \
+	fi
+
+bench: ## codecs, prediction and end to end
+	@tools/setup.sh system
+	$(CARGO) bench --workspace --benches
+
+image: setup ## build the container image and check it
+	@tools/setup.sh image
+	tools/image.sh
+
+golden: setup ## write the golden models of tests/golden anew, with many XGBoost versions
+	tests/golden/make.sh
+
+fuzz: setup ## run every fuzz target, SECONDS_EACH seconds each
+	tools/fuzz.sh
