@@ -5,13 +5,15 @@
 
 use std::path::Path;
 
-use dmatrix::{DMatrix, Missing};
+use dmatrix::{DMatrix, Missing, RowSchema};
 
 use crate::kmeans::Kmeans;
 use crate::linear_learner::LinearLearner;
 use crate::manifest::{self, Algorithm, MANIFEST_BYTES_MAX, Manifest};
 use crate::members::{self, Members};
 use crate::recognise::{self, Recognised};
+use crate::xgboost::booster::Booster;
+use crate::xgboost::{self, XgboostModel};
 use crate::{LoadError, LoadOptions, Model, Signature, archive, mxnet, tensors};
 
 pub use crate::members::Member;
@@ -142,9 +144,36 @@ impl Artifact {
         Ok((&member.name, self.members.read(member, u64::MAX)?))
     }
 
-    fn load_xgboost(&self, _options: &LoadOptions) -> Result<Box<dyn Model>, LoadError> {
-        let member = self.model_files.first().expect("recognising found a model file");
-        Err(tensors::refuse(&member.name, "XGBoost models are not read by this build"))
+    fn load_xgboost(&self, options: &LoadOptions) -> Result<Box<dyn Model>, LoadError> {
+        let boosters = self.model_files.iter().map(|member| {
+            let bytes = self.members.read(member, u64::MAX)?;
+            let mut booster = xgboost::reader::read(&member.name, &bytes)?;
+            self.agree(&member.name, &mut booster)?;
+            Ok((member.name.clone(), booster))
+        });
+        let boosters: Vec<(String, Booster)> = boosters.collect::<Result<_, LoadError>>()?;
+        let rows = RowSchema { columns: None, ..self.manifest.row_schema(0) };
+        Ok(Box::new(XgboostModel::new(boosters, rows, options)?))
+    }
+
+    /// Holds a booster to the manifest, and gives it the manifest's names where it has none.
+    fn agree(&self, file: &str, booster: &mut Booster) -> Result<(), LoadError> {
+        let columns = usize::try_from(booster.num_feature).map_err(|_| {
+            tensors::refuse(file, format!("expected fewer features, found {}", booster.num_feature))
+        })?;
+        self.manifest.check_width(columns)?;
+        let names = &self.manifest.features;
+        if booster.feature_names.is_empty() {
+            booster.feature_names.clone_from(names);
+        }
+        let differs = |(ours, theirs): &(&String, &String)| ours != theirs;
+        match names.iter().zip(&booster.feature_names).position(|pair| differs(&pair)) {
+            None => Ok(()),
+            Some(index) => Err(LoadError::Manifest(format!(
+                "features[{index}]: expected {:?} as {file} says, found {:?}",
+                booster.feature_names[index], names[index]
+            ))),
+        }
     }
 }
 

@@ -86,7 +86,7 @@ fn without_manifest<'a>(
             format!("the file {:?} is an MXNet array list, as SageMaker's k-means writes it", member.name);
         (Algorithm::Kmeans, vec![member], reason)
     } else if let [member] = candidates
-        && begins_as_xgboost(&members.peek::<16>(member)?)
+        && begins_as_xgboost(&members.peek::<512>(member)?)
     {
         let reason = format!("the one file {:?} begins as XGBoost's files do", member.name);
         (Algorithm::Xgboost, vec![*member], reason)
@@ -124,13 +124,12 @@ fn defaults(algorithm: Algorithm) -> impl Iterator<Item = &'static str> {
     common.into_iter().chain(missing)
 }
 
-/// Whether a file may be XGBoost's: JSON and UBJSON objects, the legacy binary's prefixes, a pickle. The reader decides.
+/// Whether a file may be XGBoost's: JSON and UBJSON objects, a pickle, or a binary that names itself or its booster
+/// near its start. The reader decides.
 fn begins_as_xgboost(bytes: &[u8]) -> bool {
-    let text = bytes.trim_ascii_start();
-    text.starts_with(b"{")
-        || bytes.starts_with(b"binf")
-        || bytes.starts_with(b"bs64")
-        || bytes.starts_with(&[0x80])
+    let has_magic = [&b"{"[..], b"binf", b"bs64", b"\x80"].iter().any(|magic| bytes.starts_with(magic));
+    let names = |word: &[u8]| bytes.windows(word.len()).any(|window| window == word);
+    has_magic || [&b"xgboost"[..], b"gbtree", b"gblinear", b"dart"].into_iter().any(names)
 }
 
 fn listed(candidates: &[&Member]) -> String {

@@ -279,7 +279,7 @@ fn without_a_manifest_the_rules_are_documented() {
     let ensemble = "The model is an ensemble of the files xgboost-model-0, xgboost-model-1.";
     assert_eq!(artifact.assumptions().last().map(String::as_str), Some(ensemble));
     for (name, bytes) in
-        [("my.json", &b" {"[..]), ("my.ubj", b"{L"), ("my.bin", b"binf"), ("my.pkl", b"\x80\x03")]
+        [("my.json", &b"{"[..]), ("my.ubj", b"{L"), ("my.bin", b"binf"), ("my.pkl", b"\x80\x03")]
     {
         place.write(name, bytes);
         let artifact = place.open(name).expect("an artifact");

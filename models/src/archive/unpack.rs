@@ -71,7 +71,7 @@ pub fn unpack_within(archive: &Path, scratch: &Path, limits: Limits) -> Result<U
     let mut reader = Reader::new(stream, place.clone(), limits.entries_max);
     let mut unpacked =
         Unpacked { directory: fresh_directory(scratch)?, members: Vec::new(), digest: String::new() };
-    let mut names = Names::default();
+    let mut names = Names { taken: HashMap::new(), names_max: limits.entries_max };
     while let Some(entry) = reader.next()? {
         let name = path::check(&entry.name, entry.is_directory)
             .and_then(|name| names.claim(name, entry.is_directory));
@@ -84,9 +84,12 @@ pub fn unpack_within(archive: &Path, scratch: &Path, limits: Limits) -> Result<U
     Ok(unpacked)
 }
 
-/// The names so far, so that no two entries are one file.
-#[derive(Debug, Default)]
-struct Names(HashMap<String, Taken>);
+/// The names so far, so that no two entries are one file. Folders that only stand in names count, too: each is made.
+#[derive(Debug)]
+struct Names {
+    taken: HashMap<String, Taken>,
+    names_max: usize,
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Taken {
@@ -102,17 +105,20 @@ impl Names {
     fn claim(&mut self, name: String, is_directory: bool) -> Result<String, String> {
         for (slash, _) in name.match_indices('/') {
             let parent = &name[..slash];
-            match self.0.get(parent) {
+            match self.taken.get(parent) {
                 Some(Taken::File) => {
                     return Err(format!("expected {parent:?} to be a directory, found it is a file"));
                 }
                 Some(_) => {}
                 None => {
-                    self.0.insert(parent.to_owned(), Taken::Parent);
+                    self.taken.insert(parent.to_owned(), Taken::Parent);
                 }
             }
         }
-        match self.0.entry(name.clone()) {
+        if self.taken.len() >= self.names_max {
+            return Err(format!("expected at most {} files and folders, found more", self.names_max));
+        }
+        match self.taken.entry(name.clone()) {
             Slot::Vacant(slot) => {
                 slot.insert(if is_directory { Taken::Directory } else { Taken::File });
                 Ok(name)
