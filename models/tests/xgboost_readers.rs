@@ -1,5 +1,7 @@
 //! The XGBoost readers against models that XGBoost itself wrote (tests/golden/xgboost), and against hostile ones.
 
+#![expect(clippy::unwrap_used, reason = "a test's panic is its report")]
+
 use std::path::{Path, PathBuf};
 
 use models::LoadError;
@@ -23,6 +25,10 @@ fn cases() -> Vec<PathBuf> {
 
 fn case(name: &str) -> Vec<u8> {
     std::fs::read(golden().join(name)).unwrap()
+}
+
+fn description(folder: &Path) -> serde_json::Value {
+    std::fs::read_to_string(folder.join("case.json")).unwrap().parse().unwrap()
 }
 
 /// The model files of a case, the document first.
@@ -59,10 +65,10 @@ fn comparable(mut booster: Booster, versus: &Booster) -> Booster {
     if booster.feature_types.is_empty() || versus.feature_types.is_empty() {
         booster.feature_types.clone_from(&versus.feature_types);
     }
-    if let (Boosted::Trees(found), Boosted::Trees(expected)) = (&mut booster.boosted, &versus.boosted) {
-        if found.iteration_indptr.is_empty() || expected.iteration_indptr.is_empty() {
-            found.iteration_indptr.clone_from(&expected.iteration_indptr);
-        }
+    if let (Boosted::Trees(found), Boosted::Trees(expected)) = (&mut booster.boosted, &versus.boosted)
+        && (found.iteration_indptr.is_empty() || expected.iteration_indptr.is_empty())
+    {
+        found.iteration_indptr.clone_from(&expected.iteration_indptr);
     }
     booster
 }
@@ -95,8 +101,7 @@ fn every_format_of_a_case_reads_to_the_same_booster() {
 #[test]
 fn a_case_reads_to_what_it_was_trained_as() {
     for folder in cases() {
-        let text = std::fs::read(folder.join("case.json")).unwrap();
-        let case: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        let case = description(&folder);
         for file in model_files(&folder) {
             let booster = read_file(&file);
             let place = file.display();
@@ -178,8 +183,7 @@ fn parameters_attributes_and_names_are_kept() {
 fn early_stopping_is_carried_by_every_format_that_says_it() {
     for version in ["0.90", "1.0.2", "1.2.1", "1.3.3", "1.5.2", "1.7.6", "2.1.4", "3.0.5", "3.2.0", "3.4.1"] {
         let folder = golden().join(version).join("early_stopping");
-        let case: serde_json::Value =
-            serde_json::from_slice(&std::fs::read(folder.join("case.json")).unwrap()).unwrap();
+        let case = description(&folder);
         for file in model_files(&folder) {
             let booster = read_file(&file);
             let found = booster.attributes.iter().find(|(name, _)| name == "best_iteration");

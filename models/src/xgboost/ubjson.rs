@@ -110,15 +110,13 @@ impl<'de> Reader<'de> {
 
     fn visit_array<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
         self.enter()?;
-        let elements = Elements::open(self)?;
-        let (fixed, counted) = (elements.marker, elements.left.is_some());
-        let mut elements = elements;
+        let mut elements = Elements::open(self)?;
+        let is_counted = elements.left.is_some();
         let value = visitor.visit_seq(&mut elements)?;
         if elements.left.is_some_and(|left| left > 0) {
             return Err(SyntaxError::new("an array is longer than expected"));
         }
-        debug_assert!(counted || fixed.is_none(), "a type comes with a count");
-        if !counted {
+        if !is_counted {
             let close = self.marker()?;
             if close != b']' {
                 return Err(unexpected("']'", close));
@@ -152,6 +150,18 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         self.visit(marker, visitor)
     }
 
+    /// Steps over an array of numbers at once: half of a tree's arrays are of no use to a prediction.
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        if !self.bytes[self.at..].starts_with(b"[$") {
+            return self.deserialize_any(visitor);
+        }
+        self.at += 1;
+        let Elements { marker, left, .. } = Elements::open(self)?;
+        let size = marker.and_then(fixed_size).expect("open gave an array with a type");
+        self.take(left.expect("open gave an array with a length") * size)?;
+        visitor.visit_unit()
+    }
+
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         if self.peek() == Some(b'Z') {
             self.at += 1;
@@ -166,7 +176,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
 
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
-        tuple_struct map struct enum identifier ignored_any
+        tuple_struct map struct enum identifier
     }
 }
 

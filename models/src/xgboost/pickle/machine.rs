@@ -10,8 +10,9 @@ use std::rc::Rc;
 
 use super::value::{Global, Id, Value};
 
-/// Most values a pickle may build. A Booster's has a few and one for each feature's name and type.
-const VALUES_MAX: usize = 1 << 22;
+/// Most values a pickle may build, and most it may remember. A Booster's has a few and one for each feature's name and
+/// type; at this limit they take some 60 MB.
+const VALUES_MAX: usize = 1 << 20;
 /// Deepest stack, marks included: a list of feature names stands on it in batches of 1,000.
 const STACK_MAX: usize = 1 << 16;
 /// Bytes that `encode` may copy, as a multiple of the pickle's size: a protocol 2 Booster encodes itself once.
@@ -346,7 +347,9 @@ impl<'a> Machine<'a> {
             _ => self.memo.len() as u64,
         };
         let top = self.top()?;
-        // One entry an opcode at most, so the memo is no larger than the pickle.
+        if self.memo.len() >= VALUES_MAX {
+            return Err(format!("the memo has more than {VALUES_MAX} entries"));
+        }
         self.memo.insert(key, top);
         Ok(())
     }

@@ -185,6 +185,11 @@ mod tests {
         let encode = b"c_codecs\nencode\nh\x00X\x06\x00\x00\x00latin1\x86R0";
         let text = [b"X\xe8\x03\x00\x00".as_slice(), &[b'a'; 1000], b"q\x00"].concat();
         check_refused(&[b"\x80\x02".as_slice(), &text, &encode.repeat(500)].concat(), "over and over");
+        check_refused(&[b"\x80\x04N".as_slice(), &vec![0x94; 1_100_000]].concat(), "the memo has more");
+        check_refused(
+            &[b"\x80\x04".as_slice(), &b"N0".repeat(1_100_000)].concat(),
+            "more than 1048576 values",
+        );
         // A list that holds itself is an index, not a loop.
         check_refused(b"\x80\x02]q\x00h\x00a.", "expected a Booster");
     }
