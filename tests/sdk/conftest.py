@@ -1,0 +1,46 @@
+"""Fixtures: data that a public package ships, a booster trained on it, a served model."""
+
+import os
+import pathlib
+import sys
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+os.environ.setdefault("SAGEMAKER_SUPPRESS_V2_WARNING", "1")
+
+import xgboost
+from sklearn.datasets import load_breast_cancer
+
+import harness
+
+
+@pytest.fixture(scope="session")
+def cancer():
+    """569 rows of 30 features, every tenth value missing."""
+    rows, labels = load_breast_cancer(return_X_y=True)
+    rows = rows.astype(np.float32)
+    rows[np.random.default_rng(7).random(rows.shape) < 0.1] = np.nan
+    return rows, labels.astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def booster(cancer):
+    """A binary classifier of the cancer data."""
+    rows, labels = cancer
+    parameters = {"objective": "binary:logistic", "max_depth": 4, "nthread": 2}
+    return xgboost.train(parameters, xgboost.DMatrix(rows, labels), num_boost_round=20)
+
+
+@pytest.fixture(scope="session")
+def model(booster, tmp_path_factory):
+    """Its folder."""
+    return harness.save(booster, tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="session")
+def server(model):
+    """A server of it, shared by the tests that only ask."""
+    with harness.serve(model) as server:
+        yield server.ready()
