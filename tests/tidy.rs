@@ -45,7 +45,8 @@ fn never(folder: &str, words: &[&str], but: &[&str]) {
     let mut broken = Vec::new();
     for path in files(&root.join(folder), ".rs") {
         let relative = path.strip_prefix(&root).expect("below the root").to_string_lossy().into_owned();
-        if but.iter().any(|allowed| relative.ends_with(allowed) || relative.contains(&format!("/{allowed}/"))) {
+        if but.iter().any(|allowed| relative.ends_with(allowed) || relative.contains(&format!("/{allowed}/")))
+        {
             continue;
         }
         for (number, line) in code(&path) {
@@ -72,7 +73,9 @@ fn dependencies(manifest: &Path, heading: &str) -> Vec<String> {
         .skip_while(|line| *line != heading)
         .skip(1)
         .take_while(|line| !line.starts_with('['))
-        .filter_map(|line| line.split(['.', ' ', '=']).next().filter(|name| !name.is_empty() && !name.starts_with('#')))
+        .filter_map(|line| {
+            line.split(['.', ' ', '=']).next().filter(|name| !name.is_empty() && !name.starts_with('#'))
+        })
         .map(str::to_string)
         .collect()
 }
@@ -157,8 +160,16 @@ fn runtimes_and_threads_are_built_in_one_place() {
 
 #[test]
 fn status_codes_stand_in_one_table() {
-    never("server/src", &["StatusCode::OK", "StatusCode::BAD", "StatusCode::NOT", "StatusCode::INTERNAL"], &["src/error.rs"]);
-    never("server/src", &["StatusCode::SERVICE", "StatusCode::PAYLOAD", "StatusCode::UNSUPPORTED"], &["src/error.rs"]);
+    never(
+        "server/src",
+        &["StatusCode::OK", "StatusCode::BAD", "StatusCode::NOT", "StatusCode::INTERNAL"],
+        &["src/error.rs"],
+    );
+    never(
+        "server/src",
+        &["StatusCode::SERVICE", "StatusCode::PAYLOAD", "StatusCode::UNSUPPORTED"],
+        &["src/error.rs"],
+    );
 }
 
 #[test]
@@ -168,7 +179,9 @@ fn metric_names_stand_in_one_file() {
 
 #[test]
 fn unsafe_code_has_one_home() {
-    for folder in ["codecs/src", "models/src", "models/dmatrix/src", "models/trainer/src", "server/src", "loadtest/src"] {
+    for folder in
+        ["codecs/src", "models/src", "models/dmatrix/src", "models/trainer/src", "server/src", "loadtest/src"]
+    {
         never(folder, &["unsafe {", "unsafe fn", "unsafe impl", "unsafe extern"], &["xgboost/ffi.rs"]);
     }
 }
@@ -208,7 +221,12 @@ fn modules_say_what_they_are() {
 fn every_dependency_says_why() {
     let text = fs::read_to_string(root().join("Cargo.toml")).expect("the workspace manifest");
     let mut explained = false;
-    for line in text.lines().skip_while(|line| *line != "[workspace.dependencies]").skip(1).take_while(|l| !l.starts_with('[')) {
+    for line in text
+        .lines()
+        .skip_while(|line| *line != "[workspace.dependencies]")
+        .skip(1)
+        .take_while(|l| !l.starts_with('['))
+    {
         match line {
             "" => explained = false,
             comment if comment.starts_with('#') => explained = true,
@@ -222,15 +240,21 @@ fn every_dependency_says_why() {
 fn promises_name_tests_that_exist() {
     let text = fs::read_to_string(root().join("SPECIFICATION.md")).expect("SPECIFICATION.md");
     let mut promises = 0;
-    for reference in text.split('`').skip(1).step_by(2).filter(|word| word.contains("::") && word.contains('/')) {
+    for reference in
+        text.split('`').skip(1).step_by(2).filter(|word| word.contains("::") && word.contains('/'))
+    {
         let (file, name) = reference.split_once("::").expect("a file and a name");
-        let source = fs::read_to_string(root().join(file)).unwrap_or_else(|_| panic!("{reference}: no such file"));
+        let source =
+            fs::read_to_string(root().join(file)).unwrap_or_else(|_| panic!("{reference}: no such file"));
         let name = name.rsplit("::").next().expect("a name");
         let stands = [format!("fn {name}("), format!("def {name}("), format!("class {name}")];
         assert!(stands.iter().any(|words| source.contains(words.as_str())), "{reference}: no such test");
         promises += 1;
     }
-    assert!(promises >= 20, "SPECIFICATION.md names {promises} tests: are they still written as `file::name`?");
+    assert!(
+        promises >= 20,
+        "SPECIFICATION.md names {promises} tests: are they still written as `file::name`?"
+    );
 }
 
 #[test]
