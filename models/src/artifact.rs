@@ -19,6 +19,22 @@ use crate::{LoadError, LoadOptions, Model, Signature, archive, mxnet, tensors};
 pub use crate::members::Member;
 
 /// A checked, unpacked artifact. Removes what it unpacked when it is dropped.
+///
+/// ```
+/// use models::kmeans::Kmeans;
+/// use models::{Algorithm, Artifact, LoadOptions, Manifest, archive};
+///
+/// let manifest = Manifest::new(Algorithm::Kmeans);
+/// let members = Kmeans::new(&manifest, vec![0.0, 0.0, 3.0, 4.0], 2)?.to_members(&[]);
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("model.tar.gz");
+/// std::fs::write(&path, archive::pack(&manifest, &members, Vec::new())?)?;
+///
+/// let artifact = Artifact::open(&path, &folder.path().join("scratch"))?;
+/// let model = artifact.load(&LoadOptions::default())?;
+/// assert_eq!(model.signature().rows.columns, Some(2));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Artifact {
     members: Members,
