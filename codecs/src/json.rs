@@ -9,7 +9,7 @@ mod encode;
 mod instances;
 mod scanner;
 
-use dmatrix::{DMatrix, Predictions, RowSchema};
+use dmatrix::{DMatrix, LabelPolicy, Predictions, RowSchema};
 
 use crate::{DecodeError, Place, rows};
 use scanner::Scanner;
@@ -22,7 +22,7 @@ pub(crate) fn decode(schema: &RowSchema, body: &[u8], rows: &mut DMatrix) -> Res
         if body.is_empty() {
             return Ok(());
         }
-        refuse_byte_order_mark(body)?;
+        check_start(schema, body)?;
         instances::read_body(&mut Scanner::new(body, 0, "the end of the body"), builder)
     })
 }
@@ -30,8 +30,11 @@ pub(crate) fn decode(schema: &RowSchema, body: &[u8], rows: &mut DMatrix) -> Res
 /// Decodes a body of one instance a line. Blank lines may only stand at its end.
 pub(crate) fn decode_lines(schema: &RowSchema, body: &[u8], rows: &mut DMatrix) -> Result<(), DecodeError> {
     rows::fill(schema, rows, |builder| {
-        refuse_byte_order_mark(body)?;
         let body = without_white_end(body);
+        if body.is_empty() {
+            return Ok(());
+        }
+        check_start(schema, body)?;
         let mut start = 0;
         while start < body.len() {
             let end = memchr::memchr(b'\n', &body[start..]).map_or(body.len(), |length| start + length);
@@ -60,10 +63,19 @@ fn without_white_end(body: &[u8]) -> &[u8] {
     &body[..end.map_or(0, |last| last + 1)]
 }
 
-fn refuse_byte_order_mark(body: &[u8]) -> Result<(), DecodeError> {
-    if !body.starts_with(BYTE_ORDER_MARK) {
-        return Ok(());
-    }
+/// Refuses what cannot be rows from the start: a byte order mark, and labels asked of a format that has none.
+fn check_start(schema: &RowSchema, body: &[u8]) -> Result<(), DecodeError> {
     let place = Place { byte: Some(0), ..Place::default() };
-    Err(DecodeError::malformed(place, "JSON without a byte order mark", "a UTF-8 byte order mark"))
+    if schema.labels == LabelPolicy::Required {
+        let expected = "a format with labels: CSV, libsvm or RecordIO-protobuf";
+        return Err(DecodeError::malformed(place, expected, "JSON"));
+    }
+    if body.starts_with(BYTE_ORDER_MARK) {
+        return Err(DecodeError::malformed(
+            place,
+            "JSON without a byte order mark",
+            "a UTF-8 byte order mark",
+        ));
+    }
+    Ok(())
 }

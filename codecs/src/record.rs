@@ -1,5 +1,6 @@
 //! application/x-recordio-protobuf: one framed protobuf [`Record`] a row. [`prost`] writes answers and is the
-//! reference; the reader of requests is our own, because a message tree for each row costs ten times the reading.
+//! reference; the reader of requests is our own, because a message tree a row costs seven times the reading (30 features:
+//! 3.1 against 0.45 GB/s, `cargo bench -p codecs --bench structured`).
 //!
 //! ```
 //! use codecs::framing::SplitType;

@@ -30,7 +30,8 @@ struct Header {
 impl Header {
     #[inline]
     fn parse(bytes: &[u8; HEADER_BYTES]) -> Result<Self, Fault> {
-        let [magic, word] = [0, 4].map(|at| u32::from_le_bytes([0, 1, 2, 3].map(|byte| bytes[at + byte])));
+        let (words, _) = bytes.as_chunks();
+        let (magic, word) = (u32::from_le_bytes(words[0]), u32::from_le_bytes(words[1]));
         if magic != MAGIC {
             return Err(wrong_magic(magic));
         }
@@ -69,7 +70,7 @@ pub(crate) struct RecordScan {
 
 impl RecordScan {
     /// The length of the first record of `pending`, frames and padding included; `None` when more bytes are needed.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn advance(
         &mut self,
         pending: &[u8],
@@ -214,11 +215,14 @@ impl<'a> Records<'a> {
         let found =
             scan.advance(rest, usize::MAX).and_then(|found| found.ok_or_else(|| scan.truncation(rest)));
         let record = &rest[..found.map_err(|fault| refusal(fault, self.row, self.at))?];
-        let start = self.at;
+        let (start, row) = (self.at, self.row);
         self.at += record.len();
-        let is_joined = split_header(record).0.part != Part::Whole;
-        let start = if is_joined { start } else { start + HEADER_BYTES };
-        Ok(Some(Payload { bytes: payload(record, &mut self.joined), row: self.row, start, is_joined }))
+        let (header, rest) = split_header(record);
+        if header.part == Part::Whole {
+            let (bytes, start) = (&rest[..header.length], start + HEADER_BYTES);
+            return Ok(Some(Payload { bytes, row, start, is_joined: false }));
+        }
+        Ok(Some(Payload { bytes: payload(record, &mut self.joined), row, start, is_joined: true }))
     }
 }
 

@@ -42,11 +42,8 @@ pub(crate) fn fill(
 
 impl<'s> RowBuilder<'s> {
     fn take_buffers(schema: &'s RowSchema, matrix: &mut DMatrix) -> Self {
-        let labels = {
-            matrix.clear();
-            std::mem::take(matrix.labels_mut())
-        };
-        let tags = std::mem::take(matrix.tags_mut());
+        matrix.clear();
+        let (labels, tags) = (std::mem::take(matrix.labels_mut()), std::mem::take(matrix.tags_mut()));
         let parts = matrix.begin_sparse();
         let mut offsets = std::mem::take(parts.offsets);
         offsets.clear();

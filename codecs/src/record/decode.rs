@@ -4,7 +4,7 @@ use dmatrix::{DMatrix, LabelPolicy, Missing, RowSchema, RowTag};
 
 use super::VALUES;
 use super::tensor::{TensorBuffers, find_tensor, read_tensor};
-use super::wire::{Fault, Field, Message};
+use super::wire::{Fault, Field, Message, Outcome};
 use crate::recordio::{Payload, Records};
 use crate::rows::{self, RowBuilder, Shape};
 use crate::{DecodeError, Place, text};
@@ -16,7 +16,7 @@ pub(crate) fn decode(schema: &RowSchema, body: &[u8], rows: &mut DMatrix) -> Res
         let mut labels_a_row = None;
         while let Some(payload) = records.next_payload()? {
             let label_start = builder.labels.len();
-            let record = read_record(payload.bytes, builder).map_err(|fault| refusal(fault, &payload))?;
+            let record = read_record(payload.bytes, builder).map_err(|fault| refusal(*fault, &payload))?;
             builder.end_row(record.shape.features(), payload.start)?;
             if let Some(tag) = record.tag {
                 builder.tag_last_row(tag);
@@ -36,8 +36,8 @@ struct Contents {
     tag: Option<RowTag>,
 }
 
-#[inline]
-fn read_record(payload: &[u8], builder: &mut RowBuilder<'_>) -> Result<Contents, Fault> {
+#[inline(always)]
+fn read_record(payload: &[u8], builder: &mut RowBuilder<'_>) -> Outcome<Contents> {
     let mut contents = Contents { shape: Shape::default(), tag: None };
     let (mut has_features, mut has_label) = (false, false);
     let keeps_label = builder.schema().labels == LabelPolicy::Required;
@@ -63,12 +63,8 @@ fn read_record(payload: &[u8], builder: &mut RowBuilder<'_>) -> Result<Contents,
 }
 
 /// The value of a map's entry, whose key must be `values` and new.
-#[inline]
-fn read_entry<'a>(
-    field: Field<'a>,
-    expected: &'static str,
-    is_seen: &mut bool,
-) -> Result<Message<'a>, Fault> {
+#[inline(always)]
+fn read_entry<'a>(field: Field<'a>, expected: &'static str, is_seen: &mut bool) -> Outcome<Message<'a>> {
     let entry = field.delimited()?;
     let (mut fields, mut key, mut value) = (entry, None, None);
     while let Some(field) = fields.next_field()? {
@@ -91,24 +87,25 @@ fn read_entry<'a>(
     value.ok_or_else(|| Fault::new(entry.at, "a value beside the key", "none"))
 }
 
-#[inline]
-fn read_features(value: Message<'_>, builder: &mut RowBuilder<'_>) -> Result<Shape, Fault> {
+#[inline(always)]
+fn read_features(value: Message<'_>, builder: &mut RowBuilder<'_>) -> Outcome<Shape> {
     let (kind, tensor) = find_tensor(value)?;
     let may_be_missing = builder.schema().missing != Missing::Refused;
     let (values, keys) = (&mut builder.values, &mut builder.indices);
     read_tensor(kind, tensor, &mut TensorBuffers { values, keys, may_be_missing })
 }
 
-fn read_label(value: Message<'_>, builder: &mut RowBuilder<'_>) -> Result<(), Fault> {
+#[inline(never)]
+fn read_label(value: Message<'_>, builder: &mut RowBuilder<'_>) -> Outcome<()> {
     let (kind, tensor) = find_tensor(value)?;
     let mut keys = Vec::new();
     let values = &mut builder.labels;
     read_tensor(kind, tensor, &mut TensorBuffers { values, keys: &mut keys, may_be_missing: false })
-        .map_err(|fault| Fault { column: None, found: fault.found.or(Some("NaN".to_owned())), ..fault })?;
+        .map_err(|fault| Fault { column: None, found: fault.found.or(Some("NaN".to_owned())), ..*fault })?;
     if keys.is_empty() { Ok(()) } else { Err(Fault::new(tensor.at, "a dense label", "keys")) }
 }
 
-fn read_string<'a>(field: Field<'a>) -> Result<&'a str, Fault> {
+fn read_string<'a>(field: Field<'a>) -> Outcome<&'a str> {
     let string = field.delimited()?;
     std::str::from_utf8(string.bytes)
         .map_err(|error| Fault::new(string.at + error.valid_up_to(), "UTF-8", text::found(string.bytes)))

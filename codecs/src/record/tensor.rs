@@ -1,6 +1,6 @@
 //! The tensors of a record, straight into f32: packed or unpacked, single or double precision, or whole numbers.
 
-use super::wire::{Content, Fault, Field, Message};
+use super::wire::{Content, Fault, Field, Message, Outcome};
 use crate::rows::Shape;
 
 /// A kind of tensor that rows can hold.
@@ -20,8 +20,8 @@ pub(super) struct TensorBuffers<'b> {
 }
 
 /// Finds the one tensor of a `Value`.
-#[inline]
-pub(super) fn find_tensor<'a>(value: Message<'a>) -> Result<(TensorKind, Message<'a>), Fault> {
+#[inline(always)]
+pub(super) fn find_tensor<'a>(value: Message<'a>) -> Outcome<(TensorKind, Message<'a>)> {
     const EXPECTED: &str = "a float32, float64 or int32 tensor";
     let mut fields = value;
     let mut found = None;
@@ -41,12 +41,12 @@ pub(super) fn find_tensor<'a>(value: Message<'a>) -> Result<(TensorKind, Message
 }
 
 /// Reads a tensor, and gives its shape.
-#[inline]
+#[inline(always)]
 pub(super) fn read_tensor(
     kind: TensorKind,
     tensor: Message<'_>,
     buffers: &mut TensorBuffers<'_>,
-) -> Result<Shape, Fault> {
+) -> Outcome<Shape> {
     let (mut fields, mut shape) = (tensor, Shape::default());
     let start = buffers.values.len();
     let key_start = buffers.keys.len();
@@ -65,13 +65,13 @@ pub(super) fn read_tensor(
     Ok(shape)
 }
 
-#[inline]
+#[inline(always)]
 fn read_values(
     kind: TensorKind,
     field: Field<'_>,
     row_start: usize,
     buffers: &mut TensorBuffers<'_>,
-) -> Result<(), Fault> {
+) -> Outcome<()> {
     let values = &mut *buffers.values;
     let start = values.len();
     match (kind, field.content) {
@@ -104,7 +104,7 @@ fn int32(varint: u64) -> f32 {
     varint as u32 as i32 as f32
 }
 
-fn whole_chunks<const N: usize>(packed: Message<'_>) -> Result<&[[u8; N]], Fault> {
+fn whole_chunks<const N: usize>(packed: Message<'_>) -> Outcome<&[[u8; N]]> {
     let (chunks, rest) = packed.bytes.as_chunks();
     if rest.is_empty() {
         return Ok(chunks);
@@ -114,11 +114,13 @@ fn whole_chunks<const N: usize>(packed: Message<'_>) -> Result<&[[u8; N]], Fault
     Err(Fault::new(packed.at, expected, found))
 }
 
-/// Whether no value is NaN or infinite. A maximum over bits, because it vectorises and a test of each does not.
+/// Whether no value is NaN or infinite: whether adding one to the exponent of none reaches the sign. A sum of bits,
+/// because that vectorises on any machine and a test of each value does not.
 #[inline]
 fn all_finite(values: &[f32]) -> bool {
-    let largest = values.iter().fold(0, |largest: u32, value| largest.max(value.to_bits() & 0x7FFF_FFFF));
-    largest < f32::INFINITY.to_bits()
+    const EXPONENT_ONE: u32 = 1 << 23;
+    let sum = values.iter().fold(0, |sum, value| sum | (value.abs().to_bits() + EXPONENT_ONE));
+    sum >> 31 == 0
 }
 
 /// Some value since `start` is not finite: NaN may be a missing one, all else is out of range.
@@ -129,7 +131,7 @@ fn check_each(
     row_start: usize,
     start: usize,
     buffers: &TensorBuffers<'_>,
-) -> Result<(), Fault> {
+) -> Outcome<()> {
     const EXPECTED: &str = "a finite number within the range of f32";
     for (position, value) in buffers.values[start..].iter().enumerate() {
         if value.is_finite() || (value.is_nan() && buffers.may_be_missing) {
@@ -145,16 +147,18 @@ fn check_each(
             _ => (field.at, f64::from(*value)),
         };
         let found = (!value.is_nan()).then(|| format!("{original:e}"));
-        return Err(Fault { at, column: Some(start - row_start + position + 1), expected: EXPECTED, found });
+        let column = Some(start - row_start + position + 1);
+        return Err(Box::new(Fault { at, column, expected: EXPECTED, found }));
     }
     Ok(())
 }
 
-fn read_keys(field: Field<'_>, row_start: usize, keys: &mut Vec<u32>) -> Result<(), Fault> {
+fn read_keys(field: Field<'_>, row_start: usize, keys: &mut Vec<u32>) -> Outcome<()> {
     read_whole_numbers(field, |at, key| {
         let Ok(index) = u32::try_from(key) else {
             let column = Some(keys.len() - row_start + 1);
-            return Err(Fault { column, ..Fault::new(at, "a key of at most 4294967295", key.to_string()) });
+            let fault = Fault::new(at, "a key of at most 4294967295", key.to_string());
+            return Err(Box::new(Fault { column, ..*fault }));
         };
         keys.push(index);
         Ok(())
@@ -162,10 +166,7 @@ fn read_keys(field: Field<'_>, row_start: usize, keys: &mut Vec<u32>) -> Result<
 }
 
 /// The varints of a repeated field, packed or not, each with its offset.
-fn read_whole_numbers(
-    field: Field<'_>,
-    mut take: impl FnMut(usize, u64) -> Result<(), Fault>,
-) -> Result<(), Fault> {
+fn read_whole_numbers(field: Field<'_>, mut take: impl FnMut(usize, u64) -> Outcome<()>) -> Outcome<()> {
     match field.content {
         Content::Varint(value) => take(field.at, value),
         Content::Delimited(mut packed) => {

@@ -14,10 +14,13 @@ pub(super) struct Fault {
 
 impl Fault {
     #[cold]
-    pub(super) fn new(at: usize, expected: &'static str, found: impl Into<String>) -> Self {
-        Self { at, column: None, expected, found: Some(found.into()) }
+    pub(super) fn new(at: usize, expected: &'static str, found: impl Into<String>) -> Box<Self> {
+        Box::new(Self { at, column: None, expected, found: Some(found.into()) })
     }
 }
+
+/// Boxed, because a result of two words is returned in registers, and this is the path of every byte.
+pub(super) type Outcome<T> = Result<T, Box<Fault>>;
 
 /// The most groups within each other. Reason: passing over one recurses; the schema has none.
 const GROUP_DEPTH_MAX: usize = 32;
@@ -46,7 +49,7 @@ pub(super) struct Field<'a> {
 impl<'a> Field<'a> {
     /// The content of a field that the schema says is a string or a message.
     #[inline]
-    pub(super) fn delimited(self) -> Result<Message<'a>, Fault> {
+    pub(super) fn delimited(self) -> Outcome<Message<'a>> {
         match self.content {
             Content::Delimited(message) => Ok(message),
             other => Err(Fault::new(self.at, "a length-delimited field", other.name())),
@@ -81,11 +84,25 @@ impl<'a> Message<'a> {
     }
 
     /// The next field, `None` at the end.
-    #[inline]
-    pub(super) fn next_field(&mut self) -> Result<Option<Field<'a>>, Fault> {
-        if self.bytes.is_empty() {
-            return Ok(None);
+    #[inline(always)]
+    pub(super) fn next_field(&mut self) -> Outcome<Option<Field<'a>>> {
+        /// The low bits of a tag that say length-delimited.
+        const DELIMITED: u8 = 2;
+        let at = self.at;
+        match *self.bytes {
+            [] => Ok(None),
+            [tag @ 8..0x80, ref rest @ ..] if tag & 7 == DELIMITED => {
+                (self.bytes, self.at) = (rest, at + 1);
+                let content = Content::Delimited(self.delimited()?);
+                Ok(Some(Field { number: u32::from(tag >> 3), content, at }))
+            }
+            _ => self.other_field().map(Some),
         }
+    }
+
+    /// A field that is not length-delimited, or has a number above 15.
+    #[inline(never)]
+    fn other_field(&mut self) -> Outcome<Field<'a>> {
         let at = self.at;
         let (number, wire_type) = self.tag()?;
         let content = match wire_type {
@@ -97,22 +114,27 @@ impl<'a> Message<'a> {
             4 => return Err(Fault::new(at, "a field", "the end of a group that has not begun")),
             other => return Err(Fault::new(at, "a wire type from 0 to 5", other.to_string())),
         };
-        Ok(Some(Field { number, content, at }))
+        Ok(Field { number, content, at })
     }
 
     /// The next varint.
-    #[inline]
-    pub(super) fn varint(&mut self) -> Result<u64, Fault> {
+    #[inline(always)]
+    pub(super) fn varint(&mut self) -> Outcome<u64> {
         match *self.bytes {
-            [byte, ref rest @ ..] if byte < 0x80 => {
+            [low @ ..0x80, ref rest @ ..] => {
                 (self.bytes, self.at) = (rest, self.at + 1);
-                Ok(u64::from(byte))
+                Ok(u64::from(low))
+            }
+            [low, high @ ..0x80, ref rest @ ..] => {
+                (self.bytes, self.at) = (rest, self.at + 2);
+                Ok(u64::from(low & 0x7F) | u64::from(high) << 7)
             }
             _ => self.long_varint(),
         }
     }
 
-    fn long_varint(&mut self) -> Result<u64, Fault> {
+    #[inline(never)]
+    fn long_varint(&mut self) -> Outcome<u64> {
         let mut value = 0;
         for (position, &byte) in self.bytes.iter().take(10).enumerate() {
             value |= u64::from(byte & 0x7F) << (7 * position);
@@ -128,8 +150,7 @@ impl<'a> Message<'a> {
         Err(Fault::new(self.at, "a varint of at most 64 bits", found))
     }
 
-    #[inline]
-    fn tag(&mut self) -> Result<(u32, u8), Fault> {
+    fn tag(&mut self) -> Outcome<(u32, u8)> {
         let at = self.at;
         let tag = self.varint()?;
         match u32::try_from(tag).map(|tag| (tag >> 3, (tag & 7) as u8)) {
@@ -138,15 +159,14 @@ impl<'a> Message<'a> {
         }
     }
 
-    #[inline]
-    fn fixed<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
+    fn fixed<const N: usize>(&mut self) -> Outcome<[u8; N]> {
         let Some((fixed, rest)) = self.bytes.split_first_chunk() else { return Err(self.cut_off(N as u64)) };
         (self.bytes, self.at) = (rest, self.at + N);
         Ok(*fixed)
     }
 
-    #[inline]
-    fn delimited(&mut self) -> Result<Self, Fault> {
+    #[inline(always)]
+    fn delimited(&mut self) -> Outcome<Self> {
         let length = self.varint()?;
         let split = usize::try_from(length).ok().and_then(|length| self.bytes.split_at_checked(length));
         let Some((bytes, rest)) = split else { return Err(self.cut_off(length)) };
@@ -156,12 +176,12 @@ impl<'a> Message<'a> {
     }
 
     #[cold]
-    fn cut_off(&self, length: u64) -> Fault {
+    fn cut_off(&self, length: u64) -> Box<Fault> {
         let found = format!("{} of the {length} bytes that its length says", self.bytes.len());
         Fault::new(self.at, "a whole field", found)
     }
 
-    fn skip_group(&mut self, number: u32, depth: usize) -> Result<Content<'a>, Fault> {
+    fn skip_group(&mut self, number: u32, depth: usize) -> Outcome<Content<'a>> {
         if depth == GROUP_DEPTH_MAX {
             return Err(Fault::new(self.at, "at most 32 groups within each other", "more"));
         }

@@ -1,7 +1,7 @@
 //! JSON and JSON Lines requests: every layout, and every refusal word by word.
 
 use codecs::Format;
-use dmatrix::{Missing, RowSchema};
+use dmatrix::{LabelPolicy, Missing, RowSchema};
 
 use crate::{Decoded, assert_rows, decode, dense, missing_allowed, narrow_allowed, sparse};
 
@@ -384,4 +384,12 @@ fn strings_are_strict() {
     );
     refused(b"a\xFFb", "byte 3: expected UTF-8, found \"\u{fffd}b\"");
     check_error(&any(), b"{\"abc", "byte 5: expected a closing quote, found the end of the body");
+}
+
+#[test]
+fn json_has_no_labels_to_train_with() {
+    let schema = RowSchema { labels: LabelPolicy::Required, ..any() };
+    let expected = "byte 0: expected a format with labels: CSV, libsvm or RecordIO-protobuf, found JSON";
+    check_error(&schema, "[[1]]", expected);
+    check_lines_error(&schema, "[1]\n", expected);
 }

@@ -9,7 +9,7 @@ mod record;
 mod record_oracle;
 
 use codecs::{ContentType, Format};
-use dmatrix::{DMatrix, Missing, NarrowRows, Row, RowSchema};
+use dmatrix::{DMatrix, Missing, NarrowRows, Row, RowSchema, Storage};
 
 /// What a row comes to, NaN as itself.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,4 +66,21 @@ fn missing_allowed(schema: &RowSchema) -> RowSchema {
 
 fn narrow_allowed(columns: usize) -> RowSchema {
     RowSchema { narrow_rows: NarrowRows::FillMissing, ..missing_allowed(&RowSchema::exactly(columns)) }
+}
+
+/// A refused body leaves nothing behind, and a matrix keeps its buffers from body to body.
+#[test]
+fn buffers_are_reused_and_errors_leave_no_rows() {
+    let json = ContentType::new(Format::Json);
+    let mut rows = DMatrix::new();
+    let mut decode = |body: &str| {
+        let outcome = codecs::decode(&json, &RowSchema::default(), body.as_bytes(), &mut rows);
+        (outcome.is_ok(), rows.rows(), rows.columns(), rows.storage(), rows.values().as_ptr())
+    };
+    let sparse =
+        r#"{"instances": [[1, 2, 3], {"data": {"features": {"keys": [1], "shape": [3], "values": [5]}}}]}"#;
+    let (.., buffer) = decode("[[1, 2], [3, 4], [5, 6]]");
+    assert_eq!(decode(sparse), (true, 2, 3, Storage::Sparse, buffer));
+    assert_eq!(decode("[[1, 2], [3]]"), (false, 0, 0, Storage::Dense, buffer));
+    assert_eq!(decode("[[7]]"), (true, 1, 1, Storage::Dense, buffer));
 }
