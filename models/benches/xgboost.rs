@@ -3,6 +3,8 @@
 //!
 //! Every bench first checks that both give the same bits.
 
+#[path = "../tests/sparse/mod.rs"]
+mod csr;
 #[path = "../tests/forests/mod.rs"]
 mod forests;
 
@@ -52,7 +54,7 @@ fn bench_model(bencher: Bencher<'_, '_>, setup: &Setup, batch: usize, is_sparse:
         .values
         .chunks_exact(batch * columns)
         .map(|values| match is_sparse {
-            true => forests::sparse(values, columns),
+            true => csr::csr(values, columns),
             false => DMatrix::from_dense(values.to_vec(), columns),
         })
         .collect();

@@ -1,7 +1,7 @@
 //! Models that real versions of XGBoost wrote, in every format, against what those versions' own CPU predictors answer:
 //! margins to the bit, predictions within 1e-6 of their size. `tests/golden/xgboost/generate.py` writes the corpus.
 
-mod forests;
+mod sparse;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -82,7 +82,7 @@ fn check(case: &Case, place: &str, booster: &Booster, expected: &Answers) {
     let model = XgboostModel::new(files, XgboostModel::default_rows(), &LoadOptions::default())
         .unwrap_or_else(|error| panic!("{place}: {error}"));
     let dense = DMatrix::from_dense(case.inputs.clone(), case.columns);
-    let sparse = forests::sparse(&case.inputs, case.columns);
+    let sparse = sparse::csr(&case.inputs, case.columns);
     for (rows, storage) in [(&dense, "dense"), (&sparse, "sparse")] {
         let margins = model.margins(rows).expect("the rows fit");
         assert_eq!(

@@ -2,6 +2,7 @@
 //! storage, batch size, order and thread; the answers of every objective; and what is refused.
 
 mod forests;
+mod sparse;
 
 use dmatrix::{DMatrix, Predictions};
 use fastrand::Rng;
@@ -37,7 +38,7 @@ fn check(booster: &Booster, values: &[f32], batch: usize) {
     let model = load(booster);
     let expected = oracle(booster, values);
     assert_eq!(scores(&model, &DMatrix::from_dense(values.to_vec(), columns)), expected, "dense");
-    assert_eq!(scores(&model, &forests::sparse(values, columns)), expected, "sparse");
+    assert_eq!(scores(&model, &sparse::csr(values, columns)), expected, "sparse");
     let batches = values.chunks(batch * columns);
     let split: Vec<u32> =
         batches.flat_map(|rows| scores(&model, &DMatrix::from_dense(rows.to_vec(), columns))).collect();

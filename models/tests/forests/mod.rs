@@ -1,6 +1,5 @@
 //! Random boosters and rows, for the oracle tests and the benches.
 
-use dmatrix::DMatrix;
 use fastrand::Rng;
 use models::xgboost::booster::{Boosted, Booster, Tree, Trees};
 
@@ -110,20 +109,4 @@ impl Plan {
         };
         (0..rows * self.features as usize).map(|_| value()).collect()
     }
-}
-
-/// The same rows as CSR, missing values left out.
-#[allow(dead_code, reason = "the benches take dense rows only")]
-pub(crate) fn sparse(values: &[f32], columns: usize) -> DMatrix {
-    let mut matrix = DMatrix::new();
-    let parts = matrix.begin_sparse();
-    for row in values.chunks_exact(columns) {
-        for (index, value) in row.iter().enumerate().filter(|(_, value)| !value.is_nan()) {
-            parts.indices.push(index as u32);
-            parts.values.push(*value);
-        }
-        parts.offsets.push(parts.indices.len());
-    }
-    matrix.finish_sparse(columns);
-    matrix
 }
