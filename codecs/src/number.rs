@@ -1,6 +1,6 @@
 //! Numbers in text: decimal to f32, correctly rounded, and f32 to the shortest decimal that reads back.
 //!
-//! Warning to the reader: [`scan`] reads digits eight at a time in a `u64` and rounds through f64. Both are exact or
+//! Warning to the reader: this file reads digits eight at a time in a `u64` and rounds through f64. Both are exact or
 //! refused. A decimal of at most [`FAST_DIGITS_MAX`] digits is `mantissa × 10^exponent`; computed in f64 it is off by
 //! less than [`MARGIN_ULPS`] units in the last place, so when the f64 lies farther than that from every midpoint
 //! between two f32, rounding it again gives the f32 nearest to the decimal itself. All else goes to `fast_float2`.
@@ -45,11 +45,8 @@ pub(crate) fn parse_json(bytes: &[u8]) -> Result<(f32, usize), NumberError> {
 #[inline]
 pub(crate) fn leading_whole(bytes: &[u8]) -> Option<(u64, usize)> {
     let (value, count) = append_digits(0, bytes);
-    match count {
-        0 => None,
-        ..=FAST_DIGITS_MAX => Some((value, count)),
-        _ => Some((u64::MAX, count)),
-    }
+    let value = if count > FAST_DIGITS_MAX { u64::MAX } else { value };
+    (count > 0).then_some((value, count))
 }
 
 /// Most digits of a mantissa that surely fits an `i64`, whose conversion to f64 is one instruction.
@@ -58,6 +55,9 @@ const FAST_DIGITS_MAX: usize = 18;
 /// Three roundings (mantissa, power of ten, product) of half a unit each err by less than three units of the f64
 /// result, whose unit may be half as large again in relative terms; 8 leaves room.
 const MARGIN_ULPS: u64 = 8;
+
+/// Powers of ten of a mantissa.
+const TENS: [u64; 8] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000];
 
 /// The smallest power of ten in [`POWERS`]: below, any mantissa of [`FAST_DIGITS_MAX`] digits is a subnormal f32.
 const EXPONENT_MIN: i32 = -60;
@@ -73,8 +73,75 @@ const POWERS: [f64; 99] = [
     1e27, 1e28, 1e29, 1e30, 1e31, 1e32, 1e33, 1e34, 1e35, 1e36, 1e37, 1e38,
 ];
 
+/// Where 1 stands in [`POWERS`].
+const UNIT_INDEX: usize = EXPONENT_MIN.unsigned_abs() as usize;
+
 #[inline(always)]
 fn scan<const JSON: bool>(bytes: &[u8]) -> Result<(f32, usize), NumberError> {
+    match bytes.first_chunk::<WINDOW_BYTES>().and_then(scan_window::<JSON>) {
+        Some(number) => Ok(number),
+        None => scan_any::<JSON>(bytes),
+    }
+}
+
+/// Bytes that hold a sign, 7 digits, a point, 15 digits and what follows, so that no load in them needs a check.
+const WINDOW_BYTES: usize = 32;
+
+/// Reads the number that `window` starts with if it is a usual one: 1 to 7 digits before the point, at most 15 behind
+/// it, 18 in all, no exponent.
+#[inline(always)]
+fn scan_window<const JSON: bool>(window: &[u8; WINDOW_BYTES]) -> Option<(f32, usize)> {
+    let is_negative = window[0] == b'-';
+    let start = usize::from(is_negative);
+    let (whole, whole_digits) = leading_digits(load(window, start));
+    // 0 and 8 and more are left to others. So is a leading zero in JSON, which may not be.
+    if whole_digits.wrapping_sub(1) >= 7 || (JSON && whole_digits > 1 && window[start] == b'0') {
+        return None;
+    }
+    let point = start + whole_digits;
+    let (magnitude, end) = if window[point & 15] == b'.' {
+        let (mantissa, fraction_digits) = scan_fraction::<JSON>(window, whole, point + 1)?;
+        // At most 18 digits and, unless it is 0, from 1e-15 to 1e7: inside the range of f32.
+        let double = mantissa as i64 as f64 * POWERS[UNIT_INDEX - (fraction_digits & 15)];
+        if is_near_half(double) {
+            return None;
+        }
+        (double as f32, point + 1 + fraction_digits)
+    } else {
+        // At most seven digits: exact.
+        (whole as i64 as f32, point)
+    };
+    let is_whole_number = window[end & 31] | 0x20 != b'e';
+    is_whole_number.then(|| (f32::from_bits(magnitude.to_bits() | (u32::from(is_negative) << 31)), end))
+}
+
+/// Appends the digits from `at` on to `whole`; gives the mantissa and their count.
+#[inline(always)]
+fn scan_fraction<const JSON: bool>(
+    window: &[u8; WINDOW_BYTES],
+    whole: u64,
+    at: usize,
+) -> Option<(u64, usize)> {
+    let (high, high_digits) = leading_digits(load(window, at));
+    if high_digits < 8 {
+        let mantissa = whole * TENS[high_digits & 7] + high;
+        return (!JSON || high_digits > 0).then_some((mantissa, high_digits));
+    }
+    let (low, low_digits) = leading_digits(load(window, at + 8));
+    let mantissa = (whole * 100_000_000 + high).wrapping_mul(TENS[low_digits & 7]).wrapping_add(low);
+    // With at most three digits in `whole` these are at most 18.
+    (low_digits < 8 && whole < 1000).then_some((mantissa, 8 + low_digits))
+}
+
+/// The eight bytes at `at`, which is at most 17.
+#[inline(always)]
+fn load(window: &[u8; WINDOW_BYTES], at: usize) -> u64 {
+    let chunk = window[at.min(WINDOW_BYTES - 8)..].first_chunk();
+    u64::from_le_bytes(*chunk.expect("eight bytes from at most 24 on are inside 32"))
+}
+
+#[inline(never)]
+fn scan_any<const JSON: bool>(bytes: &[u8]) -> Result<(f32, usize), NumberError> {
     let first = bytes.first().copied().unwrap_or(0);
     let negative = first == b'-';
     let start = usize::from(negative | (!JSON && first == b'+'));
@@ -109,24 +176,27 @@ fn scan<const JSON: bool>(bytes: &[u8]) -> Result<(f32, usize), NumberError> {
     parse_slowly(&bytes[..end]).map(|value| (value, end))
 }
 
-/// Whether the f32 nearest to `double` is also nearest to every number within [`MARGIN_ULPS`] of it: it is a normal
-/// f32, and its 29 surplus bits are not near one half.
+/// Whether the f32 nearest to `double` is also nearest to every number within [`MARGIN_ULPS`] of it.
 #[inline(always)]
 fn rounds_safely(double: f64) -> bool {
+    // Strictly inside the range of normal f32, so that the margin cannot reach out of it.
+    !is_near_half(double) && double > f64::from(f32::MIN_POSITIVE) && double < f64::from(f32::MAX)
+}
+
+/// Whether a normal `double` is within [`MARGIN_ULPS`] of a midpoint between two f32: the 29 bits that f32 lacks are
+/// near one half.
+#[inline(always)]
+fn is_near_half(double: f64) -> bool {
     const SURPLUS: u64 = (1 << 29) - 1;
     const HALF: u64 = 1 << 28;
-    let surplus = double.to_bits() & SURPLUS;
-    let is_near_half = surplus.wrapping_sub(HALF - MARGIN_ULPS) <= 2 * MARGIN_ULPS;
-    // Strictly inside the range, so that the margin cannot reach out of it.
-    !is_near_half && double > f64::from(f32::MIN_POSITIVE) && double < f64::from(f32::MAX)
+    (double.to_bits() & SURPLUS).wrapping_sub(HALF - MARGIN_ULPS) <= 2 * MARGIN_ULPS
 }
 
 /// Appends the decimal digits at the start of `bytes` to `mantissa` (wrapping: the count says when not to trust it).
 #[inline(always)]
 fn append_digits(mantissa: u64, bytes: &[u8]) -> (u64, usize) {
-    const TENS: [u64; 8] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000];
-    let Some(chunk) = bytes.first_chunk::<8>() else { return append_bytes(mantissa, bytes) };
-    let (value, count) = leading_digits(chunk);
+    let Some(chunk) = bytes.first_chunk() else { return append_bytes(mantissa, bytes) };
+    let (value, count) = leading_digits(u64::from_le_bytes(*chunk));
     if count < 8 {
         return (mantissa.wrapping_mul(TENS[count & 7]).wrapping_add(value), count);
     }
@@ -137,8 +207,8 @@ fn append_digits(mantissa: u64, bytes: &[u8]) -> (u64, usize) {
 #[inline(never)]
 fn append_bytes(mut mantissa: u64, bytes: &[u8]) -> (u64, usize) {
     let mut count = 0;
-    while let Some(chunk) = bytes[count..].first_chunk::<8>() {
-        let (value, 8) = leading_digits(chunk) else { break };
+    while let Some(chunk) = bytes[count..].first_chunk() {
+        let (value, 8) = leading_digits(u64::from_le_bytes(*chunk)) else { break };
         mantissa = mantissa.wrapping_mul(100_000_000).wrapping_add(value);
         count += 8;
     }
@@ -149,12 +219,12 @@ fn append_bytes(mut mantissa: u64, bytes: &[u8]) -> (u64, usize) {
     (mantissa, count)
 }
 
-/// The value and the count of the digits at the start of eight bytes, without a branch.
+/// The value and the count of the digits at the start of eight bytes, the first of them lowest, without a branch.
 #[inline(always)]
-fn leading_digits(chunk: &[u8; 8]) -> (u64, usize) {
+fn leading_digits(bytes: u64) -> (u64, usize) {
     // In `word`, a digit's byte is 0..=9. Adding 0x76 sets the top bit of any other below 0x80; a carry out of a byte
     // can only disturb bytes behind a non-digit.
-    let word = u64::from_le_bytes(*chunk) ^ 0x3030_3030_3030_3030;
+    let word = bytes ^ 0x3030_3030_3030_3030;
     let others = (word.wrapping_add(0x7676_7676_7676_7676) | word) & 0x8080_8080_8080_8080;
     let count = others.trailing_zeros() as usize / 8;
     // Moved up, so that the number ends in the last byte and zeros stand before it. Two shifts, for a count of 0.
@@ -254,14 +324,14 @@ mod tests {
             result.map(|(value, length)| (value.to_bits(), length))
         };
         assert_eq!(bits(parse_text(text.as_bytes())), bits(expected), "{text:?}");
-        // The same number far from the end of its payload, where digits are read eight at a time.
-        let padded = format!("{text},0123456789");
+        // The same number far from the end of its payload, where it is read by way of a window.
+        let padded = format!("{text},{}", "0123456789".repeat(4));
         assert_eq!(bits(parse_text(padded.as_bytes())), bits(expected), "{padded:?}");
     }
 
     fn check_json(text: &str, expected: Result<(f32, usize), NumberError>) {
         assert_eq!(parse_json(text.as_bytes()), expected, "{text:?}");
-        let padded = format!("{text}],[0123456789");
+        let padded = format!("{text}],[{}", "0123456789".repeat(4));
         assert_eq!(parse_json(padded.as_bytes()), expected, "{padded:?}");
     }
 
@@ -357,6 +427,12 @@ mod tests {
             "0e99",
             "0.0000000000000000000000000000000000000000000000000000000000000001e64",
             "99999999",
+            "-12345678.5",
+            "-1234567.12345678",
+            "1234567.123456789012345",
+            "999.123456789012345",
+            "1000.12345678901234",
+            "-99999999.99999999",
             "999999999999999999",
             "9999999999999999999",
             "18446744073709551616",
@@ -373,7 +449,7 @@ mod tests {
                 chunk[length..].fill(next);
                 let expected: u64 =
                     std::str::from_utf8(&chunk[..length]).expect("ASCII").parse().unwrap_or(0);
-                assert_eq!(leading_digits(&chunk), (expected, length), "{chunk:?}");
+                assert_eq!(leading_digits(u64::from_le_bytes(chunk)), (expected, length), "{chunk:?}");
             }
         }
     }

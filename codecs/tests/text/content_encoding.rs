@@ -22,6 +22,9 @@ fn unhex(text: &str) -> Vec<u8> {
     text.as_bytes().chunks_exact(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
 }
 
+/// Packs bytes into one stream.
+type Packer = fn(&[u8]) -> Vec<u8>;
+
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(bytes).expect("memory");
@@ -113,9 +116,12 @@ fn several_members_are_one_body() {
 fn the_cap_is_exact() {
     let (whole, more) = (vec![b'7'; LIMIT_BYTES], vec![b'7'; LIMIT_BYTES + 1]);
     let too_large = Err(ContentEncodingError::TooLarge { limit_bytes: LIMIT_BYTES });
-    let pack: [(ContentEncoding, fn(&[u8]) -> Vec<u8>); 3] =
-        [(ContentEncoding::Gzip, gzip), (ContentEncoding::Deflate, zlib), (ContentEncoding::Zstd, zstd)];
-    for (encoding, pack) in pack {
+    let packers = [
+        (ContentEncoding::Gzip, gzip as Packer),
+        (ContentEncoding::Deflate, zlib),
+        (ContentEncoding::Zstd, zstd),
+    ];
+    for (encoding, pack) in packers {
         check(encoding, &pack(&whole), &whole);
         assert_eq!(unpack(encoding, &pack(&more)), too_large, "{encoding:?}");
     }

@@ -219,7 +219,7 @@ fn check_twin(body: &str) -> Result<(), TestCaseError> {
             }
         }
         (found, expected) => {
-            prop_assert_eq!(found.is_ok(), expected.is_some(), "{:?}: {:?}, {:?}", body, found, expected)
+            prop_assert_eq!(found.is_ok(), expected.is_some(), "{:?}: {:?}, {:?}", body, found, expected);
         }
     }
     Ok(())
