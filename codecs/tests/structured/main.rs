@@ -5,6 +5,7 @@ mod framing;
 mod hostile;
 mod json;
 mod json_oracle;
+mod laws;
 mod record;
 mod record_oracle;
 
