@@ -53,8 +53,12 @@ fn serve(arguments: ServeArgs, environment: &Environment) -> anyhow::Result<Exit
         });
     };
     let ended = server.run(end, async { drop(at_once.await) });
-    tracing::info!(?ended, "ended");
-    Ok(if ended == Ended::Drained { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    match ended {
+        Ended::Drained => tracing::info!("ended"),
+        Ended::Cut(connections) => tracing::warn!(connections, "ended; the drain's time was over"),
+        Ended::AtOnce => tracing::warn!("ended at once, by a second signal"),
+    }
+    Ok(if ended == Ended::AtOnce { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// To standard output or standard error; a closed one is no reason to fail.

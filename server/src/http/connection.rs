@@ -1,9 +1,8 @@
-//! One connection: TLS, HTTP/1.1 or HTTP/2, and the watch that ends it when it idles, dawdles or drains.
+//! One connection: TLS, HTTP/1.1 or HTTP/2, driven under its [`Watch`].
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -11,7 +10,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::Service;
 use hyper::{Request, Response};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
@@ -19,10 +18,7 @@ use tokio::time::{Instant, timeout};
 use super::accept::Shared;
 use super::io::Watched;
 use super::service;
-
-/// How often a connection's limits are looked at. Reason: timeouts of whole seconds need no finer look, and a drain
-/// should end a second after its last request.
-const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+use super::watch::{InFlight, LOOK_INTERVAL, Looks, Verdict, Watch};
 
 /// Streams of an HTTP/2 connection. Reason: the usual default of clients; more wait in the client.
 const STREAMS_MAX: u32 = 128;
@@ -67,9 +63,9 @@ async fn serve_http(
     is_http2: bool,
     shared: Arc<Shared>,
 ) {
-    let watch = Arc::new(Watch::new(Arc::clone(&shared)));
-    let io = Watched::new(stream, Arc::clone(&watch));
-    let service = Answers(Arc::clone(&watch));
+    let watch = Arc::new(Watch::default());
+    let io = TokioIo::new(Watched::new(stream, Arc::clone(&watch)));
+    let service = Answers { shared: Arc::clone(&shared), watch: Arc::clone(&watch) };
     let limits = &shared.limits;
     if is_http2 {
         let mut builder = http2::Builder::new(TokioExecutor::new());
@@ -80,7 +76,7 @@ async fn serve_http(
             .initial_stream_window_size(WINDOW_BYTES)
             .initial_connection_window_size(WINDOW_BYTES)
             .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX));
-        watched(builder.serve_connection(io, service), &watch).await;
+        watched(builder.serve_connection(io, service), &watch, &shared).await;
     } else {
         let mut builder = http1::Builder::new();
         builder
@@ -90,7 +86,7 @@ async fn serve_http(
             .pipeline_flush(true)
             .max_headers(limits.headers)
             .max_buf_size(limits.head_bytes);
-        watched(builder.serve_connection(io, service), &watch).await;
+        watched(builder.serve_connection(io, service), &watch, &shared).await;
     }
 }
 
@@ -100,14 +96,16 @@ trait Connection: Future<Output = hyper::Result<()>> {
     fn end(self: Pin<&mut Self>);
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin + 'static> Connection for http1::Connection<Watched<T>, Answers> {
+impl<T: AsyncRead + AsyncWrite + Unpin + 'static> Connection
+    for http1::Connection<TokioIo<Watched<T>>, Answers>
+{
     fn end(self: Pin<&mut Self>) {
         self.graceful_shutdown();
     }
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin + 'static> Connection
-    for http2::Connection<Watched<T>, Answers, TokioExecutor>
+    for http2::Connection<TokioIo<Watched<T>>, Answers, TokioExecutor>
 {
     fn end(self: Pin<&mut Self>) {
         self.graceful_shutdown();
@@ -115,10 +113,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> Connection
 }
 
 /// Drives `connection`, looking every [`LOOK_INTERVAL`] whether it should end.
-async fn watched(connection: impl Connection, watch: &Watch) {
+async fn watched(connection: impl Connection, watch: &Watch, shared: &Shared) {
     let mut connection = pin!(connection);
     let mut look = pin!(tokio::time::sleep(LOOK_INTERVAL));
-    let mut state = Looks::default();
+    let mut looks = Looks::default();
     loop {
         tokio::select! {
             biased;
@@ -129,7 +127,8 @@ async fn watched(connection: impl Connection, watch: &Watch) {
                 return;
             }
             () = look.as_mut() => {
-                match state.next(watch) {
+                let is_draining = shared.is_draining.load(Ordering::Relaxed);
+                match looks.next(watch, &shared.limits, is_draining) {
                     Verdict::GoOn => {}
                     Verdict::End => connection.as_mut().end(),
                     Verdict::Cut => return,
@@ -141,7 +140,10 @@ async fn watched(connection: impl Connection, watch: &Watch) {
 }
 
 /// Requests to answers, for one connection.
-struct Answers(Arc<Watch>);
+struct Answers {
+    shared: Arc<Shared>,
+    watch: Arc<Watch>,
+}
 
 impl Service<Request<Incoming>> for Answers {
     type Response = Response<Full<Bytes>>;
@@ -149,101 +151,7 @@ impl Service<Request<Incoming>> for Answers {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let open = InFlight::new(&self.0);
-        Box::pin(async move { Ok(service::answer(&open.0.shared, request).await) })
-    }
-}
-
-/// What moves on a connection. Its threads are one; the atomics only make it `Send`.
-pub(super) struct Watch {
-    shared: Arc<Shared>,
-    /// Requests being answered.
-    in_flight: AtomicU32,
-    /// Whether something was read since the last answer: a head has begun.
-    has_head_begun: AtomicU32,
-    /// Counts reads and writes.
-    movements: AtomicU32,
-}
-
-impl Watch {
-    fn new(shared: Arc<Shared>) -> Self {
-        let zero = || AtomicU32::new(0);
-        Self { shared, in_flight: zero(), has_head_begun: zero(), movements: zero() }
-    }
-
-    /// Something was read.
-    pub(super) fn has_read(&self) {
-        self.has_written();
-        self.has_head_begun.store(1, Ordering::Relaxed);
-    }
-
-    /// Something was written.
-    pub(super) fn has_written(&self) {
-        let movements = self.movements.load(Ordering::Relaxed);
-        self.movements.store(movements.wrapping_add(1), Ordering::Relaxed);
-    }
-}
-
-/// A request being answered.
-struct InFlight(Arc<Watch>);
-
-impl InFlight {
-    fn new(watch: &Arc<Watch>) -> Self {
-        watch.in_flight.fetch_add(1, Ordering::Relaxed);
-        watch.has_head_begun.store(0, Ordering::Relaxed);
-        Self(Arc::clone(watch))
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
-        self.0.has_head_begun.store(0, Ordering::Relaxed);
-    }
-}
-
-/// What to do with a connection.
-#[derive(Debug, PartialEq, Eq)]
-enum Verdict {
-    GoOn,
-    /// After what is being answered.
-    End,
-    /// At once.
-    Cut,
-}
-
-/// What the looks at one connection found.
-#[derive(Default)]
-struct Looks {
-    movements: u32,
-    /// Looks since something moved.
-    still: u32,
-    /// Looks since a head began.
-    head: u32,
-    /// Whether it was asked to end.
-    is_ending: bool,
-}
-
-impl Looks {
-    fn next(&mut self, watch: &Watch) -> Verdict {
-        let limits = &watch.shared.limits;
-        let movements = watch.movements.load(Ordering::Relaxed);
-        let is_idle = watch.in_flight.load(Ordering::Relaxed) == 0;
-        self.still = if movements == self.movements { self.still + 1 } else { 0 };
-        self.movements = movements;
-        let has_head_begun = is_idle && watch.has_head_begun.load(Ordering::Relaxed) != 0;
-        self.head = if has_head_begun { self.head + 1 } else { 0 };
-        if LOOK_INTERVAL * self.head > limits.head_timeout
-            || (is_idle && LOOK_INTERVAL * self.still > limits.idle_timeout)
-        {
-            return Verdict::Cut;
-        }
-        // Under load, an answer that says `Connection: close` ends the connection without a lost request; only one on
-        // which nothing moved since the last look is ended from here.
-        if watch.shared.is_draining.load(Ordering::Relaxed) && self.still > 0 && !self.is_ending {
-            self.is_ending = true;
-            return Verdict::End;
-        }
-        Verdict::GoOn
+        let (shared, open) = (Arc::clone(&self.shared), InFlight::new(&self.watch));
+        Box::pin(async move { Ok(service::answer(&shared, open.watch(), request).await) })
     }
 }

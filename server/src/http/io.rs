@@ -1,52 +1,57 @@
-//! A socket that says when something moved on it.
+//! A socket that tells its [`Watch`] what moves on it.
 //!
-//! hyper has a timer a request; this costs one atomic store a read instead, and one timer a connection (see
-//! [`Watch`](super::connection::Watch)) holds idle, slow and stuck clients to their limits.
+//! hyper has a timer a request; this costs a copy of a head instead, and one timer a connection holds idle, slow and
+//! stuck clients to their limits.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::connection::Watch;
+use super::watch::Watch;
 
 /// `stream`, with its movements told to `watch`.
 pub(super) struct Watched<T> {
-    stream: TokioIo<T>,
+    stream: T,
     watch: Arc<Watch>,
 }
 
 impl<T> Watched<T> {
     pub(super) fn new(stream: T, watch: Arc<Watch>) -> Self {
-        Self { stream: TokioIo::new(stream), watch }
+        Self { stream, watch }
     }
 }
 
-impl<T: AsyncRead + Unpin> Read for Watched<T> {
+impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        buf: ReadBufCursor<'_>,
+        buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if polled.is_ready() {
-            self.watch.has_read();
-        }
-        polled
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        self.watch.has_read(&buf.filled()[before..]);
+        Poll::Ready(Ok(()))
     }
 }
 
-impl<T: AsyncWrite + Unpin> Write for Watched<T> {
+impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
-        if polled.is_ready() {
-            self.watch.has_written();
-        }
-        polled
+        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, buf));
+        self.watch.has_moved();
+        Poll::Ready(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, bufs));
+        self.watch.has_moved();
+        Poll::Ready(written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -55,18 +60,6 @@ impl<T: AsyncWrite + Unpin> Write for Watched<T> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        if polled.is_ready() {
-            self.watch.has_written();
-        }
-        polled
     }
 
     fn is_write_vectored(&self) -> bool {

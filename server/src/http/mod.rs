@@ -8,6 +8,7 @@ mod request_id;
 mod route;
 mod service;
 mod tls;
+mod watch;
 
 pub use accept::{Acceptor, Listener};
 pub use tls::{Certificates, TlsError};

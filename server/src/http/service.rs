@@ -10,7 +10,7 @@ use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 use hyper::header::{
     ACCEPT, ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, EXPECT, HeaderMap, HeaderName, HeaderValue,
-    RETRY_AFTER,
+    RETRY_AFTER, TRANSFER_ENCODING,
 };
 use hyper::http::request::Parts;
 use hyper::{Request, Response, StatusCode, Version};
@@ -20,6 +20,7 @@ use super::accept::Shared;
 use super::body;
 use super::request_id::{self, RequestId};
 use super::route::Route;
+use super::watch::Watch;
 use crate::error::{Code, Error};
 use crate::faces::Answer;
 use crate::faces::container::{ENDPOINT, InvocationHeaders, RequestClock};
@@ -39,12 +40,21 @@ const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 const ANSWER_HEADERS: usize = 8;
 
 /// Answers `request`.
-pub(super) async fn answer(shared: &Shared, request: Request<Incoming>) -> Response<Full<Bytes>> {
+pub(super) async fn answer(
+    shared: &Shared,
+    watch: &Watch,
+    request: Request<Incoming>,
+) -> Response<Full<Bytes>> {
     let started = Instant::now();
     let id = RequestId::next();
     let (head, mut body) = request.into_parts();
     let clock = RequestClock { started, point: request_id::point() };
-    let answer = dispatch(shared, &head, &mut body, clock).await;
+    let answer = if head.headers.contains_key(TRANSFER_ENCODING) && watch.has_two_lengths() {
+        let (expected, found) = ("none beside transfer-encoding", "both".into());
+        shared.container.refuse(ENDPOINT, &Error::Header { name: "content-length", expected, found })
+    } else {
+        dispatch(shared, &head, &mut body, clock).await
+    };
     // A client that waits for leave to send its body gets its answer instead.
     if !body.is_end_stream() && !head.headers.contains_key(EXPECT) {
         body::discard(&mut body).await;
