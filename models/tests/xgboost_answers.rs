@@ -303,6 +303,15 @@ fn an_ensemble_is_summed_in_the_order_of_its_file_names() {
     assert_eq!(answer(forwards), answer(backwards));
 }
 
+/// `binary:logitraw` stored a probability as its base score before 1.4, later a margin.
+#[test]
+fn models_of_different_versions_answer_together() {
+    let new = booster("binary:logitraw", 1, 0.5, &[(1.0, 1.0)]);
+    let old = Booster { version: Some([1, 2, 0]), ..new.clone() };
+    let model = load(&[old, new], &LoadOptions::default()).expect("the models load");
+    assert_eq!(predict(&model)[0].values, [1.25, 1.25]);
+}
+
 #[test]
 fn models_that_do_not_agree_are_refused() {
     let plain = booster("reg:squarederror", 1, 0.0, &[]);
@@ -312,7 +321,7 @@ fn models_that_do_not_agree_are_refused() {
     check(Booster { num_feature: 3, ..plain.clone() }, "expected 2 features, as model-0 has, found 3");
     check(
         Booster { objective: "reg:gamma".to_owned(), base_score: vec![1.0], ..plain.clone() },
-        "expected objective SquaredError as in the first model, found Gamma",
+        "expected objective reg:squarederror as in the first model, found reg:gamma",
     );
     check(Booster { num_target: 2, ..plain.clone() }, "expected 1 outputs as in the first model, found 2");
     let disabled = LoadOptions { ensemble_disabled: true, ..LoadOptions::default() };
@@ -422,6 +431,7 @@ fn what_cannot_be_scored_is_refused_by_name() {
         |b| b.attributes = vec![("best_iteration".to_owned(), "last".to_owned())],
         "attribute best_iteration: expected a whole number, found \"last\"",
     );
+    check_refused(|b| trees(b).groups.truncate(1), "tree 1: expected an output, found none");
     check_refused(|b| trees(b).groups[1] = 1, "tree 1: expected an output below 1, found 1");
     check_refused(|b| trees(b).trees[1].outputs = 2, "tree 1: expected leaves of 1 values, found 2");
     check_refused(|b| trees(b).trees[0].left[0] = 0, "tree 0: a node has two parents");

@@ -8,7 +8,7 @@ use dmatrix::{DMatrix, Predictions};
 use fastrand::Rng;
 use forests::Plan;
 use models::xgboost::XgboostModel;
-use models::xgboost::booster::{Boosted, Booster, Linear};
+use models::xgboost::booster::{Boosted, Booster, Linear, Tree};
 use models::xgboost::naive::Naive;
 use models::{Input, LoadOptions, Model};
 use proptest::prelude::*;
@@ -100,6 +100,42 @@ proptest! {
         let weights = (0..(features + 1) * outputs).map(|_| rng.f32() - 0.5).collect();
         booster.boosted = Boosted::Linear(Linear { weights });
         check(&booster, &plan.rows(rows, missing, &mut rng), 16);
+    }
+}
+
+/// Breaks one array of one tree.
+fn damage(tree: &mut Tree, rng: &mut Rng) {
+    let node = rng.usize(0..tree.left.len());
+    match rng.u8(0..9) {
+        0 => tree.left[node] = rng.i32(-2..40),
+        1 => tree.right[node] = rng.i32(-2..40),
+        2 => tree.feature[node] = rng.u32(..),
+        3 => tree.condition[node] = [f32::NAN, f32::INFINITY][rng.usize(0..2)],
+        4 => tree.condition.truncate(node),
+        5 => tree.default_left.truncate(node),
+        6 => tree.right.truncate(node),
+        7 => tree.categories.push((node as u32, vec![rng.u32(..)])),
+        _ => tree.outputs = rng.usize(0..4),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// Readers validate what they read; compiling holds without that.
+    #[test]
+    fn a_damaged_tree_is_refused_or_scored(seed in any::<u64>(), leaf_chance in prop::sample::select(vec![0.0, 0.3])) {
+        let mut rng = Rng::with_seed(seed);
+        let plan = Plan { leaf_chance, category_chance: 0.1, outputs: 2, ..Plan::perfect(5, 9, 4) };
+        let mut booster = plan.booster(&mut rng);
+        if let Boosted::Trees(trees) = &mut booster.boosted {
+            damage(&mut trees.trees[rng.usize(0..9)], &mut rng);
+        }
+        let file = vec![("xgboost-model".to_owned(), booster)];
+        match XgboostModel::new(file, XgboostModel::default_rows(), &LoadOptions::default()) {
+            Ok(model) => prop_assert_eq!(scores(&model, &DMatrix::from_dense(plan.rows(9, 0.1, &mut rng), 5)).len(), 18),
+            Err(error) => prop_assert!(error.to_string().contains("tree "), "{}", error),
+        }
     }
 }
 

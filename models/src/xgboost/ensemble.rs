@@ -29,11 +29,11 @@ impl Ensemble {
     pub(super) fn new(members: Vec<Scorer>) -> Result<Self, (usize, String)> {
         let first = &members[0];
         for (index, member) in members.iter().enumerate() {
-            if member.objective() != first.objective() {
-                let (expected, found) = (first.objective(), member.objective());
+            if !member.objective().is_same_kind(first.objective()) {
+                let (expected, found) = (first.name(), member.name());
                 return Err((
                     index,
-                    format!("expected objective {expected:?} as in the first model, found {found:?}"),
+                    format!("expected objective {expected} as in the first model, found {found}"),
                 ));
             }
             if member.outputs() != first.outputs() {

@@ -19,6 +19,11 @@ thread_local! {
 }
 
 /// XGBoost models of one artifact, compiled.
+///
+/// A model is scored as the version that wrote it scores it, and margins are equal to the bit. Where training stopped
+/// early and the file says so (`best_ntree_limit` or `best_iteration` among its attributes), the trees of later rounds
+/// are left out, as SageMaker's container and XGBoost's scikit-learn interface do; XGBoost's own `Booster.predict`
+/// leaves that to its caller.
 #[derive(Debug)]
 pub struct XgboostModel {
     ensemble: Ensemble,

@@ -80,6 +80,11 @@ impl Objective {
         })
     }
 
+    /// Whether it is the other one, whatever the versions that wrote the two do differently.
+    pub(super) fn is_same_kind(self, other: Self) -> bool {
+        std::mem::discriminant(&self) == std::mem::discriminant(&other)
+    }
+
     /// Whether the classes of a row are alternatives, one output each.
     pub(super) fn is_multi_class(self) -> bool {
         matches!(self, Self::Softmax | Self::Softprob)

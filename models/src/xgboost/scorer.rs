@@ -13,8 +13,9 @@ use super::rules::Rules;
 /// Rows scored at once. Reason: compact rows of 30 features fill 8 KiB, and a block of trees is fetched once for 64.
 const ROWS_AT_ONCE: usize = 64;
 
-/// Bytes of compact rows at once. Reason: they share a second-level cache with a block of trees.
-const COMPACT_BYTES_MAX: usize = 64 << 10;
+/// Bytes of compact rows, and of margins, at once; a single row may have more. Reason: they share a second-level cache
+/// with a block of trees.
+const BUFFER_BYTES_MAX: usize = 64 << 10;
 
 /// The most outputs of a model. Reason: XGBoost's own targets and classes are some thousands at most, and every row
 /// takes this many values.
@@ -43,6 +44,7 @@ pub(super) struct Scorer {
     /// Whether the base score is added after the trees.
     base_last: bool,
     objective: Objective,
+    name: String,
 }
 
 impl Scorer {
@@ -69,12 +71,17 @@ impl Scorer {
                 (Kind::Linear(LinearScorer::new(linear, booster.num_feature as usize, outputs)?), false)
             }
         };
-        Ok(Self { kind, base, base_last, objective })
+        Ok(Self { kind, base, base_last, objective, name: booster.objective.clone() })
     }
 
     /// Its objective.
     pub(super) fn objective(&self) -> Objective {
         self.objective
+    }
+
+    /// Its objective as the file spells it.
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
     /// Margins of a row.
@@ -89,12 +96,11 @@ impl Scorer {
 
     /// How many rows [`predict`](Self::predict) should be given at once.
     pub(super) fn rows_at_once(&self) -> usize {
-        match &self.kind {
-            Kind::Trees(forest) => {
-                (COMPACT_BYTES_MAX / size_of::<f32>() / forest.features().stride()).clamp(1, ROWS_AT_ONCE)
-            }
-            Kind::Linear(_) => ROWS_AT_ONCE,
-        }
+        let values = match &self.kind {
+            Kind::Trees(forest) => forest.features().stride().max(self.outputs()),
+            Kind::Linear(_) => self.outputs(),
+        };
+        (BUFFER_BYTES_MAX / size_of::<f32>() / values).clamp(1, ROWS_AT_ONCE)
     }
 
     /// Bytes held.

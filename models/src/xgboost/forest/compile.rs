@@ -174,7 +174,7 @@ impl Forest {
         if !self.vectors.is_empty() {
             return Ok(0);
         }
-        let group = trees.groups.get(index).copied().unwrap_or(0);
+        let group = *trees.groups.get(index).ok_or("expected an output, found none")?;
         if (group as usize) < self.outputs {
             return Ok(group);
         }
