@@ -1,6 +1,6 @@
 //! Content encodings of request bodies, with a cap on what they unpack to.
 //!
-//! Output grows in steps of [`STEP_BYTES`] and is measured after each, so a bomb stops at the cap. A stream must be
+//! Output grows in steps of `STEP_BYTES` and is measured after each, so a bomb stops at the cap. A stream must be
 //! whole and must be all there is: what ends early or goes on after its end is refused.
 
 use std::io;
