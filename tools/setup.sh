@@ -85,7 +85,7 @@ PYTHON
 }
 
 image() {
-    debian podman runc debootstrap
+    debian podman runc debootstrap curl
 }
 
 [ $# -gt 0 ] || set -- system python native
