@@ -1,0 +1,167 @@
+//! One CSV row through a 100-tree model over keep-alive HTTP on loopback, against a bare hyper echo of the same row.
+//!
+//! Both servers have the same layout: one acceptor that hands connections to a current-thread runtime a core. The load
+//! generator runs them in alternating slices, so that a slow minute of the machine hits both; what counts are the
+//! ratios of the medians. `cargo bench -p tests --bench end_to_end`.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a bench: a panic is its failure, stdout its report"
+)]
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use harness::forest::Forest;
+use harness::payload::Rows;
+use harness::{Client, Request, Serve, Server, artifacts};
+use http_body_util::{BodyExt, Collected, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request as HyperRequest, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::Value;
+
+/// Keep-alive connections of the three comparisons.
+const CONNECTIONS: [&str; 3] = ["1", "16", "64"];
+
+/// Slices of each server in one comparison, and the length of one.
+const SLICES: &str = "9";
+const SLICE: &str = "700ms";
+
+/// Starts of the server whose median is reported.
+const STARTS: usize = 9;
+
+/// The body limit of the echo: as a real server, it has one.
+const ECHO_BYTES_MAX: usize = 6 << 20;
+
+fn main() {
+    // `cargo test --benches` only asks whether it links.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.tar.gz");
+    std::fs::write(&path, artifacts::xgboost(Forest::BENCH)).unwrap();
+    let row = Rows::draw(1, Forest::BENCH.features, 3).write("text/csv");
+    let payload = folder.path().join("row.csv");
+    std::fs::write(&payload, &row).unwrap();
+
+    let starts = (0..STARTS).map(|_| start_to_first_answer(&path, &row).0);
+    println!(
+        "start to first answer  {:.1} ms (median of {STARTS})",
+        median(starts.map(|took| took.as_secs_f64() * 1e3))
+    );
+    let (_, server) = start_to_first_answer(&path, &row);
+    println!("resident memory        {:.1} MB after the first answer", megabytes(&server));
+    // The answer is checked before it is timed.
+    let expected = harness::Oracle::of_path(&path).answer("text/csv", &row, "text/csv");
+    assert_eq!(Client::connect(server.address()).call(&Request::invoke("text/csv", row)).body, expected);
+
+    let echo = start_echo();
+    println!("\nclary serve against a bare hyper echo, closed loop, {SLICES} × {SLICE} each, medians\n");
+    println!(
+        "{:>11}  {:>12}  {:>12}  {:>7}  {:>10}  {:>10}  {:>7}",
+        "connections", "echo/s", "clary/s", "ratio", "echo p99", "clary p99", "ratio"
+    );
+    for connections in CONNECTIONS {
+        let report = compare(echo, server.address(), &payload, connections);
+        let median = |side: &str, name: &str| report["medians"][side][name].as_f64().unwrap();
+        println!(
+            "{connections:>11}  {:>12.0}  {:>12.0}  {:>7.3}  {:>7.3} ms  {:>7.3} ms  {:>7.3}",
+            median("a", "requests/s"),
+            median("b", "requests/s"),
+            report["ratios"]["requests/s"].as_f64().unwrap(),
+            median("a", "p99"),
+            median("b", "p99"),
+            report["ratios"]["p99"].as_f64().unwrap(),
+        );
+    }
+    println!("\nresident memory        {:.1} MB after the load", megabytes(&server));
+}
+
+fn megabytes(server: &Server) -> f64 {
+    server.memory_bytes() as f64 / 1e6
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// From before the process is made to the last byte of its first prediction.
+fn start_to_first_answer(path: &Path, row: &[u8]) -> (Duration, Server) {
+    let started = Instant::now();
+    let server = Serve::model(path).listen();
+    let request = Request::invoke("text/csv", row);
+    let mut client = server.connect();
+    while client.call(&request).status != 200 {
+        assert!(started.elapsed() < harness::http::ANSWER_TIMEOUT, "the model never loads\n{}", server.log());
+    }
+    (started.elapsed(), server)
+}
+
+/// The load generator's A/B report: the echo is A, the server B.
+fn compare(echo: SocketAddr, server: SocketAddr, payload: &Path, connections: &str) -> Value {
+    let urls = [echo, server].map(|address| format!("http://{address}/invocations"));
+    let output = Command::new(harness::programs::program("clary-loadtest"))
+        .arg("ab")
+        .args(urls)
+        .args(["--closed", "--slices", SLICES, "--duration", SLICE, "--warm-up", "100ms", "-c", connections])
+        .args(["--content-type", "text/csv", "--accept", "text/csv", "--quiet", "--json", "-", "--data"])
+        .arg(payload)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = String::from_utf8(output.stdout).unwrap().parse().unwrap();
+    assert_eq!(report["b"]["errors"], 0, "{report:#}");
+    report
+}
+
+/// A bare echo: an acceptor on a thread of its own, connections dealt out in turn to a current-thread runtime a core.
+fn start_echo() -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let lanes: Vec<_> = (0..cores).map(|_| start_lane()).collect();
+    std::thread::spawn(move || {
+        for (index, socket) in listener.incoming().map_while(Result::ok).enumerate() {
+            lanes[index % cores].blocking_send(socket).unwrap();
+        }
+    });
+    address
+}
+
+/// One core's runtime; takes connections from the acceptor.
+fn start_lane() -> tokio::sync::mpsc::Sender<std::net::TcpStream> {
+    /// Accepted connections that wait for their runtime. Reason: more than any comparison opens.
+    const WAITING_MAX: usize = 256;
+    let (sender, mut sockets) = tokio::sync::mpsc::channel::<std::net::TcpStream>(WAITING_MAX);
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            while let Some(socket) = sockets.recv().await {
+                socket.set_nonblocking(true).unwrap();
+                socket.set_nodelay(true).unwrap();
+                let socket = tokio::net::TcpStream::from_std(socket).unwrap();
+                let connection = http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .serve_connection(TokioIo::new(socket), service_fn(echo));
+                tokio::spawn(connection);
+            }
+        });
+    });
+    sender
+}
+
+async fn echo(request: HyperRequest<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    #[expect(clippy::disallowed_methods, reason = "Limited caps it")]
+    let body = Limited::new(request.into_body(), ECHO_BYTES_MAX).collect().await;
+    Ok(Response::new(Full::new(body.map(Collected::to_bytes).unwrap_or_default())))
+}

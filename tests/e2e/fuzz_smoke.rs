@@ -1,0 +1,170 @@
+//! The fuzz targets without a fuzzer: every function on its seeds and on seeded damage to them, the same on each
+//! machine. `tests/fuzz/README.md` tells of the deep run.
+
+use std::fs;
+use std::path::Path;
+
+use harness::forest::Forest;
+use harness::mutate::mutate;
+use harness::payload::Rows;
+use harness::{artifacts, hostile};
+
+#[expect(unreachable_pub, reason = "the functions are public in the crate that cargo-fuzz builds")]
+#[path = "../fuzz/src/lib.rs"]
+mod targets;
+
+/// Damaged copies of each seed. Reason: some 50,000 inputs in all, a few seconds.
+const MUTATIONS: u64 = 400;
+
+/// As [`MUTATIONS`], for targets that write files.
+const MUTATIONS_ON_DISK: u64 = 25;
+
+/// Seeds larger than this are for the deep run alone. Reason: the time of one input.
+const SEED_BYTES_MAX: usize = 32 << 10;
+
+/// Model files of the golden corpus that end in `ending`, one a case of `version`.
+fn golden(version: &str, ending: &str) -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/xgboost").join(version);
+    let mut cases: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    cases.sort();
+    let models = cases.iter().map(|case| case.join(format!("model.{ending}")));
+    let seeds: Vec<Vec<u8>> = models.filter_map(|model| fs::read(model).ok()).collect();
+    assert!(!seeds.is_empty(), "the corpus has {version} models in {ending}");
+    seeds
+}
+
+fn texts(texts: &[&str]) -> Vec<Vec<u8>> {
+    texts.iter().map(|text| text.as_bytes().to_vec()).collect()
+}
+
+/// What each target starts from.
+fn seeds(target: &str) -> Vec<Vec<u8>> {
+    let rows = Rows::draw(3, 4, 1);
+    let written =
+        |content_type: &str| vec![rows.write(content_type), Rows::draw(2, 3, 2).write(content_type)];
+    match target {
+        "csv" => [
+            written("text/csv"),
+            texts(&["\"1\",\"2.5e3\",-0.0\r\n,nan,.5", "a,b,c\n1,2,3\n", "1, 2\t,3\n\n", "\u{feff}1,2,3", "1e38,-1e-45,3\n"]),
+        ]
+        .concat(),
+        "json" => [
+            written("application/json"),
+            written("application/json;charset=utf-8"),
+            texts(&[
+                "[[1,2,3],[4,5,6]]",
+                "[1,2,3]",
+                "{\"instances\":[[1,null,3,4],{\"features\":[1,2,3,4]}],\"x\":{\"y\":[\"\\u00e9\\ud83d\\ude00\",true]}}",
+                "{\"instances\":[{\"data\":{\"features\":{\"values\":[1,2,3]}},\"configuration\":{}}]}",
+            ]),
+        ]
+        .concat(),
+        "json_lines" => [
+            written("application/jsonlines"),
+            texts(&["[1,2,3]\n[4,5,6]", "{\"data\":{\"features\":{\"keys\":[0,2],\"shape\":[4],\"values\":[1,-1]}}}\n"]),
+        ]
+        .concat(),
+        "libsvm" => [written("text/libsvm"), texts(&["1:0.5 3:1\n# words\n\n-1:2 2:1e3 # end", "1 qid:3 1:1", "2:1 1:2"])].concat(),
+        "recordio" => [written("application/x-recordio-protobuf"), vec![harness::payload::frame(b"")]].concat(),
+        "framing" => [
+            written("application/x-recordio-protobuf"),
+            written("text/csv"),
+            vec![[&[5, 0, 0, 0, 0, 0, 0, 0, 0xea, 0xb2, 0x04, 0x3e][..], b"hello", &[0; 4]].concat()],
+        ]
+        .concat(),
+        "content_encoding" => vec![
+            hostile::gzip(&rows.write("text/csv")),
+            hostile::gzip(&vec![b'0'; 1 << 17]),
+            vec![0x28, 0xb5, 0x2f, 0xfd, 0x20, 3, 0x19, 0, 0, b'1', b',', b'2'],
+            vec![0x20, 0, 0x10, b'1', b',', b'2', 3],
+            vec![0x78, 0x9c, 0x33, 0xd4, 0x31, 0x02, 0, 0, 0xf5, 0, 0x91],
+        ],
+        "content_type" => texts(&[
+            "text/csv; label_size=1; header=present; charset=utf-8",
+            "application/json;q=0.5, */*;q=0.1, application/x-recordio-protobuf",
+            "application/json; verbose=true",
+            "gzip, identity",
+            "text/csv;charset=\"utf-8\"",
+        ]),
+        "xgboost_json" => [golden("1.5.2", "json"), golden("3.2.0", "json"), vec![Forest::SMALL.to_json()]].concat(),
+        "xgboost_ubjson" => [golden("2.1.4", "ubj"), golden("3.4.1", "ubj")].concat(),
+        "xgboost_binary" => [golden("0.90", "bin"), golden("2.1.4", "bin")].concat(),
+        "xgboost_pickle" => [golden("1.2.1", "pkl"), golden("2.1.4", "pkl")].concat(),
+        "archive" => {
+            let mut seeds: Vec<_> = hostile::archives(b"{}").into_iter().map(|(_, bytes)| bytes).collect();
+            seeds.push(artifacts::kmeans(&[0.0, 1.0], 1));
+            seeds.push(hostile::tar(&[hostile::Entry::file("xgboost-model", b"{}")]));
+            seeds
+        }
+        "manifest" => texts(&[
+            "{\"format\":\"xgboost/1\",\"algorithm\":\"xgboost\",\"feature_dim\":2,\"features\":[\"a\",\"b\"],\"missing\":null,\
+             \"warm_up\":[[1,null]],\"libsvm_index_base\":1,\"csv_header\":\"skip\",\"narrow_rows\":\"missing\"}",
+            "{\"algorithm\":\"linear-learner\",\"predictor_type\":\"binary_classifier\",\"threshold\":0.5,\"new_key\":[{}]}",
+            "{\"algorithm\":\"kmeans\",\"k\":3,\"sha256\":{},\"hyperparameters\":{\"k\":\"3\"},\"missing\":-1}",
+        ]),
+        _ => panic!("{target} has no seeds"),
+    }
+}
+
+/// Runs one target; a panic is reported with the input that made it.
+fn run(name: &str) {
+    let (_, target) = targets::TARGETS.into_iter().find(|(target, _)| *target == name).unwrap();
+    let mutations = if name == "archive" { MUTATIONS_ON_DISK } else { MUTATIONS };
+    let mut random = fastrand::Rng::with_seed(1);
+    for seed in seeds(name).iter().filter(|seed| seed.len() <= SEED_BYTES_MAX) {
+        target(seed);
+        for _ in 0..mutations.min(1 + (mutations << 11) / (seed.len() as u64 + 1)) {
+            let input = mutate(seed, &mut random);
+            if let Err(panic) = std::panic::catch_unwind(|| target(&input)) {
+                let folder = tempfile::tempdir().unwrap().keep();
+                let path = folder.join(name);
+                fs::write(&path, &input).unwrap();
+                eprintln!("{name} panics on the {} bytes in {}", input.len(), path.display());
+                std::panic::resume_unwind(panic);
+            }
+        }
+    }
+}
+
+macro_rules! smoke {
+    ($($name:ident),+) => {
+        $(#[test] fn $name() { run(stringify!($name)); })+
+
+        #[test]
+        fn every_target_has_its_smoke_run() {
+            let names: Vec<_> = targets::TARGETS.iter().map(|(name, _)| *name).collect();
+            assert_eq!(names, [$(stringify!($name)),+]);
+        }
+    };
+}
+
+smoke!(
+    archive,
+    content_encoding,
+    content_type,
+    csv,
+    framing,
+    json,
+    json_lines,
+    libsvm,
+    manifest,
+    recordio,
+    xgboost_binary,
+    xgboost_json,
+    xgboost_pickle,
+    xgboost_ubjson
+);
+
+/// Writes the seeds where the deep run takes them from.
+#[test]
+fn fuzz_seeds() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("fuzz-seeds");
+    for (name, _) in targets::TARGETS {
+        let folder = folder.join(name);
+        fs::create_dir_all(&folder).unwrap();
+        for (index, seed) in seeds(name).iter().enumerate() {
+            fs::write(folder.join(format!("{index:03}")), seed).unwrap();
+        }
+        assert!(fs::read_dir(&folder).unwrap().count() > 0);
+    }
+}
