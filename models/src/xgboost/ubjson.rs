@@ -302,8 +302,8 @@ mod tests {
 
     use super::*;
 
-    fn check<T: for<'de> Deserialize<'de> + PartialEq + std::fmt::Debug>(bytes: &[u8], expected: T) {
-        assert_eq!(from_slice::<T>(bytes).unwrap(), expected);
+    fn check<T: for<'de> Deserialize<'de> + PartialEq + std::fmt::Debug>(bytes: &[u8], expected: &T) {
+        assert_eq!(from_slice::<T>(bytes).unwrap(), *expected);
     }
 
     fn check_refused(bytes: &[u8], expected: &str) {
@@ -313,12 +313,12 @@ mod tests {
 
     #[test]
     fn every_array_form_is_read() {
-        check(b"[$d#U\x02\x3f\x00\x00\x00\xbf\x80\x00\x00", vec![0.5f32, -1.0]);
-        check(b"[#i\x02U\x07l\xff\xff\xff\xff", vec![7i32, -1]);
-        check(b"[I\x01\x00L\x00\x00\x00\x00\x00\x00\x00\x05]", vec![256i32, 5]);
-        check(b"[$U#L\x00\x00\x00\x00\x00\x00\x00\x00", Vec::<u8>::new());
-        check(b"[TF]", vec![true, false]);
-        check(b"{U\x01aSU\x02hi}", std::collections::BTreeMap::from([("a".to_owned(), "hi".to_owned())]));
+        check(b"[$d#U\x02\x3f\x00\x00\x00\xbf\x80\x00\x00", &vec![0.5f32, -1.0]);
+        check(b"[#i\x02U\x07l\xff\xff\xff\xff", &vec![7i32, -1]);
+        check(b"[I\x01\x00L\x00\x00\x00\x00\x00\x00\x00\x05]", &vec![256i32, 5]);
+        check(b"[$U#L\x00\x00\x00\x00\x00\x00\x00\x00", &Vec::<u8>::new());
+        check(b"[TF]", &vec![true, false]);
+        check(b"{U\x01aSU\x02hi}", &std::collections::BTreeMap::from([("a".to_owned(), "hi".to_owned())]));
     }
 
     #[test]
