@@ -29,6 +29,10 @@ const DISCARD_BYTES_MAX: usize = 16 << 20;
 /// How long that may take.
 const DISCARD_TIME_MAX: Duration = Duration::from_secs(5);
 
+/// The pause after which a client is taken to wait for its answer. Reason: one that is sending fills its window again
+/// within a round trip.
+const DISCARD_PAUSE_MAX: Duration = Duration::from_millis(200);
+
 /// The share of [`BYTES_IN_FLIGHT_MAX`] that one body takes, given back when dropped.
 #[derive(Debug)]
 pub(super) struct Share<'a> {
@@ -129,7 +133,7 @@ async fn next(body: &mut Incoming, shared: &Shared, received_bytes: usize) -> Re
 pub(super) async fn discard(body: &mut Incoming) {
     let all = async {
         let mut discarded_bytes = 0;
-        while let Some(Ok(frame)) = body.frame().await {
+        while let Ok(Some(Ok(frame))) = timeout(DISCARD_PAUSE_MAX, body.frame()).await {
             discarded_bytes += frame.data_ref().map_or(0, Bytes::len);
             if discarded_bytes > DISCARD_BYTES_MAX {
                 return;

@@ -83,8 +83,10 @@ async fn serve_http(
             .timer(TokioTimer::new())
             // The watch does it, without a timer a request.
             .header_read_timeout(None)
-            .pipeline_flush(true)
+            // No `pipeline_flush`: hyper 1.12 then forgets to flush an answer that closes the connection while a
+            // further request is in its buffer.
             .max_headers(limits.headers)
+            .max_header_size(limits.head_bytes)
             .max_buf_size(limits.head_bytes);
         watched(builder.serve_connection(io, service), &watch, &shared).await;
     }

@@ -55,8 +55,9 @@ pub(super) async fn answer(
     } else {
         dispatch(shared, &head, &mut body, clock).await
     };
-    // A client that waits for leave to send its body gets its answer instead.
-    if !body.is_end_stream() && !head.headers.contains_key(EXPECT) {
+    // A client that waits for leave to send its body gets its answer instead; one that is too slow was waited for.
+    let is_sending = !body.is_end_stream() && answer.code != Code::BodyTimeout;
+    if is_sending && !head.headers.contains_key(EXPECT) {
         body::discard(&mut body).await;
     }
     tracing::debug!(

@@ -168,7 +168,7 @@ impl ModelServer {
                 Ok(decode) => decode,
                 Err(error) => return Step::Done(Err(error)),
             };
-            if model.cost.of(session.rows().rows()) + decode > INLINE_BUDGET {
+            if model.cost.of(session.rows().rows()) > INLINE_BUDGET {
                 return queue(Payload::Rows(session.take_rows(), decode));
             }
             let mut result = session.guarded(|session| session.score(model, &ask));
