@@ -7,7 +7,9 @@ export SAGEMAKER_SUPPRESS_V2_WARNING := 1
 .PHONY: help demo test test-rust test-sdk check bench image golden fuzz native setup
 
 help: ## what there is
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s "$$(printf '\t')"
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
+		printf '%-10s %s\n' "$$name" "$$text"; \
+	done
 
 setup: ## Debian packages, .venv and XGBoost's library; every other target calls what it needs of it
 	@tools/setup.sh system python native
@@ -49,8 +51,10 @@ image: setup ## build the container image and check it
 	@tools/setup.sh image
 	tools/image.sh
 
-golden: setup ## write the golden models of tests/golden anew, with many XGBoost versions
-	tests/golden/make.sh
+# Each version of XGBoost gets a virtual environment, kept beside the native libraries.
+golden: setup ## write the golden models of tests/golden anew, with twelve XGBoost versions
+	$(PYTHON) tests/golden/xgboost/generate.py --venvs "$${CLARY_NATIVE:-$$HOME/.cache/clary}/golden"
 
-fuzz: setup ## run every fuzz target, SECONDS_EACH seconds each
+fuzz: ## run every fuzz target, SECONDS_EACH seconds each (needs cargo-fuzz)
+	@tools/setup.sh system
 	tools/fuzz.sh

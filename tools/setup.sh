@@ -42,12 +42,16 @@ system() {
     if ! command -v make >/dev/null; then debian make; fi
 }
 
+venv_module() {
+    if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then debian python3-venv; fi
+}
+
 python() {
     stamp=.venv/stamp
     wanted=$(sha256sum tests/sdk/requirements.txt | cut -d' ' -f1)
     [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && return 0
     say "setting up .venv (once; about two minutes)"
-    if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then debian python3-venv; fi
+    venv_module
     python3 -m venv .venv
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/sdk/requirements.txt
     echo "$wanted" > "$stamp"
@@ -63,15 +67,17 @@ native() {
     folder=${CLARY_NATIVE:-$HOME/.cache/clary}/xgboost
     [ "$(cat "$folder/stamp" 2>/dev/null)" = "$digest" ] && return 0
     say "getting XGBoost $version into $folder"
-    python
+    venv_module
     scratch=$(mktemp -d)
     trap 'rm -rf "$scratch"' EXIT
-    .venv/bin/python -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
+    # A pip of its own: Debian's python3 has none, and .venv is not needed for this.
+    python3 -m venv "$scratch/venv"
+    "$scratch/venv/bin/python" -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
         --python-version 3.13 --platform "$platform" --dest "$scratch" "xgboost-cpu==$version"
     wheel=$(echo "$scratch"/*.whl)
     echo "$digest  $wheel" | sha256sum --check --quiet || fail "$wheel is not the wheel that is pinned"
     # The folder layout stays: the library finds its OpenMP runtime by a relative path.
-    .venv/bin/python - "$wheel" "$scratch/out" <<'PYTHON'
+    python3 - "$wheel" "$scratch/out" <<'PYTHON'
 import sys, zipfile
 with zipfile.ZipFile(sys.argv[1]) as wheel:
     for name in wheel.namelist():
