@@ -1,3 +1,5 @@
+//! Every encoding unpacks whole streams only, and never past its cap.
+
 use std::io::Write;
 
 use codecs::content_encoding::{ContentEncoding, ContentEncodingError};

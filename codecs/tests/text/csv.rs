@@ -1,3 +1,5 @@
+//! CSV: what is read, what is refused and in which words.
+
 use dmatrix::{CsvHeader, LabelPolicy, Missing, NarrowRows, RowSchema, Storage};
 use proptest::prelude::*;
 

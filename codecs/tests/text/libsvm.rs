@@ -1,3 +1,5 @@
+//! libsvm: what is read, what is refused and in which words.
+
 use dmatrix::{IndexBase, LabelPolicy, Missing, Row, RowSchema, Storage};
 use proptest::prelude::*;
 
