@@ -303,7 +303,7 @@ fn an_ensemble_is_summed_in_the_order_of_its_file_names() {
     assert_eq!(answer(forwards), answer(backwards));
 }
 
-/// `binary:logitraw` stored a probability as its base score before 1.4, later a margin.
+/// `binary:logitraw` stored a probability as its base score before 1.3, later a margin.
 #[test]
 fn models_of_different_versions_answer_together() {
     let new = booster("binary:logitraw", 1, 0.5, &[(1.0, 1.0)]);

@@ -33,7 +33,7 @@ pub(super) enum Objective {
     Poisson,
     /// `binary:logistic`.
     BinaryLogistic,
-    /// `binary:logitraw`; its base score was a probability before 1.4.
+    /// `binary:logitraw`; its base score was a probability before 1.3.
     LogitRaw {
         /// Whether the base score is a probability.
         base_is_probability: bool,

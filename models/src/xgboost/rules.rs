@@ -24,7 +24,8 @@ pub(super) struct Rules {
     pub(super) gbtree_base_last: bool,
     /// As `gbtree_base_last`, for dart.
     pub(super) dart_base_last: bool,
-    /// `binary:logitraw` stores a probability as its base score (before 1.4), later a margin.
+    /// `binary:logitraw` stores a probability as its base score, later a margin (from 1.3.1). Binary files do not tell
+    /// 1.3.0 from its corrections, which replaced it within days: it counts as one of them.
     pub(super) logitraw_base_is_probability: bool,
     /// The base score of logistic objectives is kept off 0 and 1 (from 3.2).
     pub(super) logistic_base_is_bounded: bool,
@@ -41,7 +42,7 @@ impl Rules {
         Self {
             gbtree_base_last: version < [1, 3, 0],
             dart_base_last: version < [1, 4, 0],
-            logitraw_base_is_probability: version < [1, 4, 0],
+            logitraw_base_is_probability: version < [1, 3, 0],
             logistic_base_is_bounded: version >= [3, 2, 0],
             quantiles_are_sorted: version >= [3, 4, 0],
             invalid_category: match version {
