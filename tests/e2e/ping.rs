@@ -70,4 +70,9 @@ fn server_timing_is_there_on_request() {
     let served = serve_small(&[]);
     let plain = served.server.call(&Request::invoke("text/csv", ROW));
     assert_eq!(plain.header("server-timing"), None);
+    let timed = served.server.call(&Request::invoke("text/csv", ROW).header("Server-Timing", "1"));
+    let timing = timed.header("server-timing").expect("asked for");
+    for phase in ["queue;dur=", "decode;dur=", "predict;dur=", "encode;dur="] {
+        assert!(timing.contains(phase), "{timing}");
+    }
 }

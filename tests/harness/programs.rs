@@ -13,9 +13,10 @@ fn folder() -> &'static PathBuf {
         let test = std::env::current_exe().unwrap();
         let folder = test.ancestors().nth(2).unwrap().to_owned();
         let profile = match folder.file_name().and_then(|name| name.to_str()) {
-            // Cargo calls the folder of its `dev` profile `debug`; benches run programs of the release profile.
+            // Cargo calls the folder of its `dev` profile `debug`, and that of `bench` (what is shipped, with symbols)
+            // `release`.
             Some("debug") => "dev",
-            _ => "release",
+            _ => "bench",
         };
         let built = Command::new(env!("CARGO"))
             .current_dir(env!("CARGO_MANIFEST_DIR"))
