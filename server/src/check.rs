@@ -71,3 +71,49 @@ fn field(field: &Field) -> String {
         FieldShape::Vector(width) => format!("{}[{width}]", field.name),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    /// Two centroids, (0, 0) and (3, 4), as k-means writes them.
+    fn write_artifact(directory: &Path) {
+        let values: Vec<u8> = [0.0_f32, 0.0, 3.0, 4.0].iter().flat_map(|value| value.to_le_bytes()).collect();
+        let head = r#"{"centroids":{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]}}"#;
+        let length = (head.len() as u64).to_le_bytes();
+        fs::write(directory.join("model.safetensors"), [&length[..], head.as_bytes(), &values].concat())
+            .unwrap();
+        fs::write(directory.join("manifest.json"), r#"{"algorithm": "kmeans", "k": 2, "feature_dim": 2}"#)
+            .unwrap();
+    }
+
+    fn run(row: Option<&str>) -> Result<String, String> {
+        let scratch = tempfile::tempdir().unwrap();
+        let artifact = scratch.path().join("artifact");
+        fs::create_dir(&artifact).unwrap();
+        write_artifact(&artifact);
+        let (row, content_type) = (row.map(str::to_owned), "text/csv".to_owned());
+        let arguments = CheckArgs { artifact, row, content_type, scratch: scratch.path().into() };
+        let mut out = Vec::new();
+        check(&arguments, &mut out).map_err(|error| format!("{error:#}"))?;
+        Ok(String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn it_says_what_the_artifact_is_and_scores_a_row() {
+        let report = run(Some("3,3")).unwrap();
+        assert!(report.contains("algorithm    kmeans\n") && report.contains("features     2\n"), "{report}");
+        let scored = r#"scored       row: {"closest_cluster": 1.0, "distance_to_cluster": 1.0}"#;
+        assert!(report.lines().any(|line| line == scored), "{report}");
+        assert!(run(None).unwrap().contains("scored       warm-up row: "));
+    }
+
+    #[test]
+    fn a_row_that_does_not_fit_is_refused_with_its_place() {
+        let error = run(Some("1,2,3")).expect_err("too wide");
+        assert!(error.starts_with("--row: row 1") && error.contains("expected 2 features"), "{error}");
+    }
+}

@@ -42,6 +42,9 @@ fn serve(arguments: ServeArgs, environment: &Environment) -> anyhow::Result<Exit
         Signals::listen()?
     };
     tracing::info!(address = %server.address(), tls = config.tls.is_some(), "listening");
+    if config.tls.is_none() && !server.address().ip().is_loopback() {
+        tracing::warn!("reachable from outside without TLS or credentials, as a SageMaker container is");
+    }
     let (second, at_once) = tokio::sync::oneshot::channel();
     let end = async {
         let signal = signals.next().await;

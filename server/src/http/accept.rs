@@ -147,13 +147,13 @@ impl Acceptor {
     }
 
     async fn accept_one(&self) {
-        let worker = self.workers.iter().min_by_key(|worker| worker.connections.load(Ordering::Relaxed));
-        let worker = worker.expect("there is a thread at least");
         if self.connections() >= self.shared.limits.connections {
             return tokio::time::sleep(ACCEPT_PAUSE).await;
         }
         match self.listener.accept().await {
             Ok((stream, _)) => {
+                let load = |worker: &&Worker| worker.connections.load(Ordering::Relaxed);
+                let worker = self.workers.iter().min_by_key(load).expect("there is a thread at least");
                 let open = Open::new(&worker.connections, &self.shared);
                 let stream = stream.set_nodelay(true).and_then(|()| stream.into_std());
                 // A client that is gone already is no matter, and neither is a full inbox: it waits there.

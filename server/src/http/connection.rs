@@ -76,7 +76,7 @@ async fn serve_http(
             .initial_stream_window_size(WINDOW_BYTES)
             .initial_connection_window_size(WINDOW_BYTES)
             .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX));
-        watched(builder.serve_connection(io, service), &watch, &shared).await;
+        watched(builder.serve_connection(io, service), Looks::new(true), &watch, &shared).await;
     } else {
         let mut builder = http1::Builder::new();
         builder
@@ -88,7 +88,7 @@ async fn serve_http(
             .max_headers(limits.headers)
             .max_header_size(limits.head_bytes)
             .max_buf_size(limits.head_bytes);
-        watched(builder.serve_connection(io, service), &watch, &shared).await;
+        watched(builder.serve_connection(io, service), Looks::new(false), &watch, &shared).await;
     }
 }
 
@@ -115,10 +115,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin + 'static> Connection
 }
 
 /// Drives `connection`, looking every [`LOOK_INTERVAL`] whether it should end.
-async fn watched(connection: impl Connection, watch: &Watch, shared: &Shared) {
+async fn watched(connection: impl Connection, mut looks: Looks, watch: &Watch, shared: &Shared) {
     let mut connection = pin!(connection);
     let mut look = pin!(tokio::time::sleep(LOOK_INTERVAL));
-    let mut looks = Looks::default();
     loop {
         tokio::select! {
             biased;

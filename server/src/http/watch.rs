@@ -126,9 +126,16 @@ pub(super) struct Looks {
     head: u32,
     /// Whether it was asked to end.
     is_ending: bool,
+    /// HTTP/2 tells its client which requests it still answers.
+    is_http2: bool,
 }
 
 impl Looks {
+    /// At a new connection.
+    pub(super) fn new(is_http2: bool) -> Self {
+        Self { is_http2, ..Self::default() }
+    }
+
     /// Looks again, [`LOOK_INTERVAL`] after the last time.
     pub(super) fn next(&mut self, watch: &Watch, limits: &Limits, is_draining: bool) -> Verdict {
         let movements = watch.movements.load(Ordering::Relaxed);
@@ -142,9 +149,9 @@ impl Looks {
         if is_slow || is_stuck {
             return Verdict::Cut;
         }
-        // Under load, an answer that says `Connection: close` ends the connection without a lost request; only one on
-        // which nothing moved since the last look is ended from here.
-        if is_draining && self.still > 0 && !self.is_ending {
+        // Under load, an answer that says `Connection: close` ends the connection without a lost request; of HTTP/1.1,
+        // only one on which nothing moved since the last look is ended from here.
+        if is_draining && (self.still > 0 || self.is_http2) && !self.is_ending {
             self.is_ending = true;
             return Verdict::End;
         }

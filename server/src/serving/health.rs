@@ -8,19 +8,38 @@ use std::sync::{Mutex, PoisonError};
 pub struct Health {
     is_ready: AtomicBool,
     is_draining: AtomicBool,
-    problem: Mutex<Option<String>>,
+    problems: Mutex<Problems>,
+}
+
+/// What is wrong now.
+#[derive(Debug, Default, Clone)]
+struct Problems {
+    /// With the artifact that is there.
+    refused: Option<String>,
+    /// With the place where it should be.
+    unreachable: Option<String>,
 }
 
 impl Health {
     /// A model was published, or none is needed; nothing is wrong.
     pub fn ready(&self) {
-        *self.lock() = None;
+        *self.lock() = Problems::default();
         self.is_ready.store(true, Ordering::Release);
     }
 
     /// An artifact was refused; a model that serves goes on serving.
-    pub fn failed(&self, problem: String) {
-        *self.lock() = Some(problem);
+    pub fn refused(&self, problem: String) {
+        self.lock().refused = Some(problem);
+    }
+
+    /// The artifact's place cannot be looked at.
+    pub fn unreachable(&self, problem: String) {
+        self.lock().unreachable = Some(problem);
+    }
+
+    /// The artifact's place was looked at.
+    pub fn reached(&self) {
+        self.lock().unreachable = None;
     }
 
     /// The server is about to end.
@@ -38,19 +57,20 @@ impl Health {
         if self.is_draining.load(Ordering::Acquire) {
             return (false, "draining: the server is about to end\n".into());
         }
-        let problem = self.lock().clone();
+        let Problems { refused, unreachable } = self.lock().clone();
+        let problem = unreachable.or(refused);
         match (self.is_ready.load(Ordering::Acquire), problem) {
             (true, None) => (true, String::new()),
             (true, Some(problem)) => {
-                (true, format!("the new artifact is refused, the old model serves: {problem}\n"))
+                (true, format!("no new artifact can be loaded, the old model serves: {problem}\n"))
             }
             (false, Some(problem)) => (false, format!("the model is not loaded: {problem}\n")),
             (false, None) => (false, "the model is loading\n".into()),
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<String>> {
-        self.problem.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, Problems> {
+        self.problems.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -62,13 +82,17 @@ mod tests {
     fn it_is_ready_from_the_first_model_until_it_drains() {
         let health = Health::default();
         assert_eq!(health.report(), (false, "the model is loading\n".into()));
-        health.failed("broken".into());
+        health.refused("broken".into());
         assert_eq!(health.report(), (false, "the model is not loaded: broken\n".into()));
         health.ready();
         assert_eq!(health.report(), (true, String::new()));
-        health.failed("broken".into());
+        health.refused("broken".into());
         let (is_ready, text) = health.report();
         assert!(is_ready && text.contains("broken") && text.contains("old model serves"));
+        health.unreachable("absent".into());
+        assert!(health.report().1.contains("absent"));
+        health.reached();
+        assert!(health.report().1.contains("broken"), "what is there is still refused");
         health.ready();
         assert_eq!(health.report(), (true, String::new()));
         health.drain();

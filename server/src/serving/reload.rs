@@ -56,6 +56,7 @@ impl Reloader {
             match self.source.signature().await {
                 Ok(signature) => {
                     is_missing = false;
+                    self.health.reached();
                     if watch.see(&signature) == Action::Load
                         && let Some(model) = self.look(&mut watch, signature, digest.as_deref()).await
                     {
@@ -68,7 +69,7 @@ impl Reloader {
                 // Said once, not once a look.
                 Err(error) if !is_missing => {
                     is_missing = true;
-                    self.refuse(&ReloadError::Store(error));
+                    self.miss(&error);
                 }
                 Err(_) => {}
             }
@@ -87,8 +88,7 @@ impl Reloader {
         let after = self.source.signature().await.ok();
         if let Err(ReloadError::Store(error)) = &loaded {
             // The place, not the artifact, is at fault: it is not settled, and the next look tries again.
-            tracing::warn!(source = %self.source, %error, "the artifact cannot be fetched");
-            self.health.failed(error.to_string());
+            self.miss(error);
             return None;
         }
         if !watch.settle(before, after.as_ref()) {
@@ -138,9 +138,15 @@ impl Reloader {
         tracing::info!(source = %self.source, digest, row_ns = cost.row_ns, fixed_ns = cost.fixed_ns, "model published");
     }
 
+    fn miss(&self, error: &StoreError) {
+        self.metrics.reload_failures.increment();
+        self.health.unreachable(error.to_string());
+        tracing::warn!(source = %self.source, %error, "the artifact cannot be had");
+    }
+
     fn refuse(&self, error: &ReloadError) {
         self.metrics.reload_failures.increment();
-        self.health.failed(error.to_string());
+        self.health.refused(error.to_string());
         tracing::error!(source = %self.source, %error, "artifact refused; what served before goes on serving");
     }
 }
