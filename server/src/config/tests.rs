@@ -1,3 +1,5 @@
+//! Precedence, units and refusals, with the environment as a value.
+
 use super::*;
 
 fn serve(arguments: &[&str], variables: &[(&str, &str)]) -> ServeConfig {
