@@ -260,6 +260,8 @@ impl Error {
             Self::Decode { source: DecodeError::Malformed { .. }, is_unsupported: true } => {
                 Code::UnsupportedMediaType
             }
+            // SageMaker's container answers 500 where an objective has no selectable answers.
+            Self::Panicked | Self::Predict(PredictError::Unsupported(_)) => Code::Internal,
             Self::Header { .. }
             | Self::Parameter(_)
             | Self::ContentType(_)
@@ -273,7 +275,6 @@ impl Error {
             Self::NotReady(_) => Code::NotReady,
             Self::QueueFull { .. } | Self::BodiesFull { .. } => Code::QueueFull,
             Self::DeadlineExceeded { .. } => Code::DeadlineExceeded,
-            Self::Panicked => Code::Internal,
             Self::ModelAlreadyLoaded(_) => Code::AlreadyLoaded,
             Self::OutOfMemory { .. } => Code::OutOfMemory,
             Self::ModelInUse(_) => Code::ModelInUse,
@@ -340,6 +341,7 @@ mod tests {
         check(&width(true), 400);
         check(&width(false), 400);
         check(&Error::Predict(PredictError::Width { expected: 1, found: 2 }), 400);
+        check(&Error::Predict(PredictError::Unsupported(String::new())), 500);
         check(&Error::ContentEncoding(ContentEncodingError::Unsupported("x".into())), 415);
         check(&Error::ContentEncoding(ContentEncodingError::TooLarge { limit_bytes: 1 }), 413);
         check(
