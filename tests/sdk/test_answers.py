@@ -114,6 +114,14 @@ def test_a_key_that_the_objective_does_not_have_is_nan(model, cancer):
     assert json.loads(text)["predictions"][0]["probability"] > 0
 
 
+def test_an_objective_without_selected_keys_fails_each_request(cancer, tmp_path):
+    counts = xgboost.train({"objective": "count:poisson"}, xgboost.DMatrix(*cancer), num_boost_round=2)
+    with harness.serve(harness.save(counts, tmp_path), {"SAGEMAKER_INFERENCE_OUTPUT": KEYS}) as server:
+        answer = server.ready().invoke(one_row(cancer), "text/csv")
+    assert answer.status_code == 500
+    assert "Objective `count:poisson` unsupported for selectable inference predictions." in answer.text
+
+
 def test_classes_have_selected_keys(tmp_path):
     random = np.random.default_rng(2)
     rows = random.random((150, 4), dtype=np.float32)

@@ -104,10 +104,16 @@ fn warm_up(model: &dyn Model, rows: &DMatrix, answer_type: AnswerType) -> Result
     let accept = match answer_type {
         AnswerType::Negotiated(accept) | AnswerType::Fixed(accept) => accept,
     };
+    let unknown = Cost { fixed_ns: 0, row_ns: ROW_NS_UNKNOWN };
     if rows.is_empty() {
-        return Ok(Cost { fixed_ns: 0, row_ns: ROW_NS_UNKNOWN });
+        return Ok(unknown);
     }
-    model.predict(Input::Rows(rows), &mut Predictions::new()).map_err(|error| refuse(&error))?;
+    match model.predict(Input::Rows(rows), &mut Predictions::new()) {
+        Ok(()) => {}
+        // The model is sound; it is each request that hears what it cannot be asked.
+        Err(PredictError::Unsupported(_)) => return Ok(unknown),
+        Err(error) => return Err(refuse(&error)),
+    }
     let first = &rows.values()[..rows.columns()];
     let batch = |count: usize| DMatrix::from_dense(first.repeat(count), first.len());
     let one = median_time(model, &batch(1), accept)?;
