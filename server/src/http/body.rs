@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use tokio::time::timeout;
@@ -116,8 +117,14 @@ fn is_slow(received_bytes: usize, taken: Duration) -> bool {
 /// The next piece of data; trailers are passed over.
 async fn next(body: &mut Incoming, shared: &Shared, received_bytes: usize) -> Result<Option<Bytes>, Error> {
     loop {
-        let frame = timeout(shared.limits.body_timeout, body.frame()).await;
-        match frame.map_err(|_| Error::BodyTimeout { received_bytes })? {
+        // What is there already needs no timer.
+        let frame = match body.frame().now_or_never() {
+            Some(frame) => frame,
+            None => timeout(shared.limits.body_timeout, body.frame())
+                .await
+                .map_err(|_| Error::BodyTimeout { received_bytes })?,
+        };
+        match frame {
             None => return Ok(None),
             Some(Ok(frame)) => {
                 if let Ok(data) = frame.into_data() {

@@ -14,7 +14,6 @@ use hyper::header::{
 };
 use hyper::http::request::Parts;
 use hyper::{Request, Response, StatusCode, Version};
-use tokio::time::timeout;
 
 use super::accept::Shared;
 use super::body;
@@ -140,10 +139,7 @@ async fn try_invoke(
     };
     let payload = headers.check()?;
     let (body, _share) = body::read(body, shared, shared.limits.body_bytes).await?;
-    let limit = shared.limits.request_timeout;
-    let left = limit.saturating_sub(clock.started.elapsed());
-    let answer = timeout(left, shared.container.invoke(endpoint, &headers, payload, body, clock)).await;
-    answer.map_err(|_| Error::DeadlineExceeded { limit })
+    Ok(shared.container.invoke(endpoint, &headers, payload, body, clock).await)
 }
 
 /// A header that may stand once. Two would have to be chosen from, and a proxy might choose the other.

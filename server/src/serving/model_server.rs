@@ -135,7 +135,10 @@ impl ModelServer {
         };
         // Dropped with the request when its client leaves: then it is counted, and the pool skips the job.
         let mut open = Open { variant: chosen.variant(), invocation, is_finished: false };
-        let result = answer.await.unwrap_or(Err(Error::Panicked));
+        let result = match tokio::time::timeout_at(invocation.deadline.into(), answer).await {
+            Ok(result) => result.unwrap_or(Err(Error::Panicked)),
+            Err(_) => Err(Error::DeadlineExceeded { limit: invocation.deadline - invocation.started }),
+        };
         open.is_finished = true;
         finish(chosen.variant(), invocation, result)
     }
