@@ -1,4 +1,4 @@
-//! application/jsonlines: one instance of [`json`](crate::json) a line, and answers of one object a line.
+//! application/jsonlines: one instance of [`json`] a line, and answers of one object a line.
 
 use dmatrix::{DMatrix, Predictions, RowSchema};
 

@@ -1,9 +1,9 @@
 //! Bytes to rows and rows to bytes, in every payload format of SageMaker's row models. Pure and synchronous: no I/O,
 //! no clock, no environment, no model.
 //!
-//! One file per format. [`decode`] goes straight from bytes to the f32 buffers of a [`DMatrix`](dmatrix::DMatrix);
-//! [`encode`] goes from [`Predictions`](dmatrix::Predictions) to bytes. Nothing is guessed: what a payload does not
-//! say comes from a [`RowSchema`](dmatrix::RowSchema), and what does not fit is refused with its place.
+//! One file per format. [`decode`] goes straight from bytes to the f32 buffers of a [`DMatrix`];
+//! [`encode`] goes from [`Predictions`] to bytes. Nothing is guessed: what a payload does not
+//! say comes from a [`RowSchema`], and what does not fit is refused with its place.
 
 mod content_type;
 mod csv;

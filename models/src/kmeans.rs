@@ -33,7 +33,7 @@ impl Kmeans {
         Self::checked("centroids", manifest, centroids, columns)
     }
 
-    /// Reads `model.safetensors`: `centroids` [k, d] of f32, and optionally `counts` [k] of f64.
+    /// Reads `model.safetensors`: `centroids`, k × d of f32, and optionally `counts`, k of f64.
     ///
     /// # Errors
     /// When the file is damaged, or is not what the manifest describes.

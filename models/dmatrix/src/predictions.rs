@@ -114,7 +114,11 @@ impl Predictions {
     /// Nothing is allocated when the shape is that of the last use.
     pub fn reset(&mut self, rows: usize, fields: &[Field], layout: &ResponseLayout) {
         let same = self.fields.len() == fields.len()
-            && self.fields.iter().zip(fields).all(|(a, b)| a.name == b.name && a.shape == b.shape && a.style == b.style);
+            && self
+                .fields
+                .iter()
+                .zip(fields)
+                .all(|(a, b)| a.name == b.name && a.shape == b.shape && a.style == b.style);
         if !same {
             self.fields = fields.iter().map(|field| Field { values: Vec::new(), ..field.clone() }).collect();
         }

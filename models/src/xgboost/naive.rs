@@ -1,6 +1,6 @@
 //! The oracle: a booster scored one row, one tree, one node at a time, straight from the file's own arrays. Tests hold
 //! the compiled predictor to its bits, and benches show what compiling is worth. Shares nothing with it but the
-//! versions' [`Rules`] and the objectives.
+//! versions' `Rules` and the objectives.
 
 use super::booster::{Boosted, Booster, Tree, Trees};
 use super::objective::Objective;
