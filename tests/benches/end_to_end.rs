@@ -2,7 +2,8 @@
 //!
 //! Both servers have the same layout: one acceptor that hands connections to a current-thread runtime a core. The load
 //! generator runs them in alternating slices, so that a slow minute of the machine hits both; what counts are the
-//! ratios of the medians. `cargo bench -p tests --bench end_to_end`.
+//! ratios of the medians. Then the artifact is replaced over and over under 70 % of the measured rate, open loop, and no
+//! request may fail. `cargo bench -p tests --bench end_to_end`.
 
 #![expect(
     clippy::unwrap_used,
@@ -14,7 +15,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use harness::forest::Forest;
 use harness::payload::Rows;
@@ -36,6 +37,10 @@ const SLICE: &str = "700ms";
 
 /// Starts of the server whose median is reported.
 const STARTS: usize = 9;
+
+/// How long the artifact is replaced under load, and the share of the measured rate that is sent meanwhile.
+const RELOAD_TIME: &str = "30s";
+const RELOAD_LOAD: f64 = 0.7;
 
 /// The body limit of the echo: as a real server, it has one.
 const ECHO_BYTES_MAX: usize = 6 << 20;
@@ -69,6 +74,7 @@ fn main() {
         "{:>11}  {:>12}  {:>12}  {:>7}  {:>10}  {:>10}  {:>7}",
         "connections", "echo/s", "clary/s", "ratio", "echo p99", "clary p99", "ratio"
     );
+    let mut clary_rate = f64::INFINITY;
     for connections in CONNECTIONS {
         let report = compare(echo, server.address(), &payload, connections);
         let median = |side: &str, name: &str| report["medians"][side][name].as_f64().unwrap();
@@ -81,8 +87,66 @@ fn main() {
             median("b", "p99"),
             report["ratios"]["p99"].as_f64().unwrap(),
         );
+        // The rate of 16 connections, which the reloads use.
+        if connections == CONNECTIONS[1] {
+            clary_rate = median("b", "requests/s");
+        }
     }
     println!("\nresident memory        {:.1} MB after the load", megabytes(&server));
+    reload_under_load(server, &path, &payload, clary_rate);
+}
+
+/// Replaces the artifact until the load ends: no request may fail, and each answer names one of the two versions.
+fn reload_under_load(mut server: Server, path: &Path, payload: &Path, sustainable_rate: f64) {
+    let rate = sustainable_rate * RELOAD_LOAD;
+    let mut load = Command::new(harness::programs::program("clary-loadtest"))
+        .args([
+            "run",
+            &format!("http://{}/invocations", server.address()),
+            "--rate",
+            &rate.to_string(),
+            "--poisson",
+        ])
+        .args([
+            "--duration",
+            RELOAD_TIME,
+            "-c",
+            "16",
+            "--content-type",
+            "text/csv",
+            "--quiet",
+            "--json",
+            "-",
+            "--data",
+        ])
+        .arg(payload)
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let versions = [2, 3].map(|seed| artifacts::xgboost(Forest { seed, ..Forest::BENCH }));
+    let digests = versions.each_ref().map(|version| harness::Oracle::of_bytes(version).digest().to_owned());
+    let request = Request::invoke("text/csv", std::fs::read(payload).unwrap());
+    let mut reloads = 0;
+    while load.try_wait().unwrap().is_none() {
+        let next = reloads % 2;
+        artifacts::replace(path, &versions[next]);
+        server.wait_for("the new artifact", |server| {
+            server.call(&request).header("x-clary-artifact") == Some(&digests[next])
+        });
+        reloads += 1;
+    }
+    let report: Value = String::from_utf8(load.wait_with_output().unwrap().stdout).unwrap().parse().unwrap();
+    assert_eq!(report["errors"], 0, "{report:#}");
+    let named = report["headers"]["x-clary-artifact"].as_object().unwrap();
+    assert_eq!(named.values().filter_map(Value::as_u64).sum::<u64>(), report["answers"].as_u64().unwrap());
+    println!(
+        "{reloads} reloads at {rate:.0}/s     0 of {} requests failed, p50 {:.3} ms, p99 {:.3} ms, p99.9 {:.3} ms",
+        report["answers"],
+        report["latency_ms"]["p50"].as_f64().unwrap(),
+        report["latency_ms"]["p99"].as_f64().unwrap(),
+        report["latency_ms"]["p99.9"].as_f64().unwrap(),
+    );
+    println!("resident memory        {:.1} MB after the reloads", megabytes(&server));
 }
 
 fn megabytes(server: &Server) -> f64 {
@@ -97,8 +161,8 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
 
 /// From before the process is made to the last byte of its first prediction.
 fn start_to_first_answer(path: &Path, row: &[u8]) -> (Duration, Server) {
-    let started = Instant::now();
     let server = Serve::model(path).listen();
+    let started = server.started();
     let request = Request::invoke("text/csv", row);
     let mut client = server.connect();
     while client.call(&request).status != 200 {
