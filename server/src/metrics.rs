@@ -1,59 +1,76 @@
-//! All metrics: their names, their labels, and the Prometheus text of `/metrics`.
+//! All metrics: their names, their help, their labels.
 //!
-//! A request touches only counters of its variant that it finds through one pointer ([`VariantMetrics`]): no name is
-//! looked up, nothing is allocated, and each thread counts in a shard of its own cache lines. Histograms have fixed
-//! buckets, so memory does not grow between scrapes.
+//! They are counted through handles of the `metrics` facade, taken once from a [`Registry`]: a request finds those of
+//! its variant through one pointer ([`VariantMetrics`]), looks up no name and allocates nothing, and each thread counts
+//! in a shard of its own cache lines. Histograms have fixed buckets, so memory does not grow between scrapes.
 
+mod cells;
 mod histogram;
+mod registry;
 mod sharded;
 mod text;
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-pub use histogram::Histogram;
-use sharded::Sharded;
-use text::Text;
+use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder, Unit};
+
+pub use registry::Registry;
 
 use crate::error::Code;
 
-/// A number that only grows.
-#[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
+const CONNECTIONS: &str = "clary_connections";
+const CONNECTIONS_ACCEPTED: &str = "clary_connections_accepted_total";
+const TLS_FAILURES: &str = "clary_tls_failures_total";
+const QUEUE_DEPTH: &str = "clary_queue_depth";
+const REJECTED: &str = "clary_rejected_total";
+const MODELS_LOADED: &str = "clary_models_loaded";
+const MODEL_LOAD: &str = "clary_model_load_seconds";
+const RELOADS: &str = "clary_model_reloads_total";
+const RELOAD_FAILURES: &str = "clary_model_reload_failures_total";
+const CACHE_HITS: &str = "clary_model_cache_hits_total";
+const CACHE_MISSES: &str = "clary_model_cache_misses_total";
+const INVOCATIONS: &str = "clary_invocations_total";
+const INFLIGHT: &str = "clary_inflight";
+const MODEL_LATENCY: &str = "clary_model_latency_seconds";
+const OVERHEAD_LATENCY: &str = "clary_overhead_latency_seconds";
+/// In the order of [`Phases::named`].
+const PHASES: [&str; 4] =
+    ["clary_queue_seconds", "clary_decode_seconds", "clary_predict_seconds", "clary_encode_seconds"];
 
-impl Counter {
-    /// One more.
-    pub fn increment(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
+/// What is said of each counter.
+const COUNTERS: [(&str, &str); 8] = [
+    (CONNECTIONS_ACCEPTED, "Connections accepted."),
+    (TLS_FAILURES, "TLS handshakes that failed."),
+    (REJECTED, "Requests refused before they reached a variant."),
+    (RELOADS, "Models published after the first."),
+    (RELOAD_FAILURES, "New artifacts that were refused."),
+    (CACHE_HITS, "Invocations that found their model."),
+    (CACHE_MISSES, "Invocations that did not."),
+    (INVOCATIONS, "Invocations by outcome."),
+];
 
-    /// How many.
-    pub fn value(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
+/// What is said of each gauge.
+const GAUGES: [(&str, &str); 4] = [
+    (CONNECTIONS, "Connections served now."),
+    (QUEUE_DEPTH, "Predictions that wait for a worker."),
+    (MODELS_LOADED, "Models in memory."),
+    (INFLIGHT, "Invocations in flight."),
+];
 
-/// A number that goes up and down.
-#[derive(Debug, Default)]
-pub struct Gauge(AtomicI64);
+/// What is said of each histogram.
+const HISTOGRAMS: [(&str, &str); 7] = [
+    (MODEL_LOAD, "From artifact to published model."),
+    (MODEL_LATENCY, "Queue, decode, predict and encode."),
+    (OVERHEAD_LATENCY, "The rest of an invocation."),
+    (PHASES[0], "One phase of an invocation."),
+    (PHASES[1], "One phase of an invocation."),
+    (PHASES[2], "One phase of an invocation."),
+    (PHASES[3], "One phase of an invocation."),
+];
 
-impl Gauge {
-    /// Adds `change`.
-    pub fn add(&self, change: i64) {
-        self.0.fetch_add(change, Ordering::Relaxed);
-    }
-
-    /// Becomes `value`.
-    pub fn set(&self, value: i64) {
-        self.0.store(value, Ordering::Relaxed);
-    }
-
-    /// What it is.
-    pub fn value(&self) -> i64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
+/// What the facade wants to know of who counts; the registry does not ask.
+const METADATA: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, Some(module_path!()));
 
 /// How long the parts of a prediction took.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -80,51 +97,81 @@ impl Phases {
     }
 }
 
-/// One shard of a variant's numbers.
-#[derive(Debug, Default)]
-struct VariantShard {
-    invocations: [Counter; Code::ALL.len()],
+/// A counter for each code. Its series begins with the first request that ends so: that one request takes the handle,
+/// and neither memory nor page is filled with what never happens.
+#[derive(Debug)]
+struct ByCode {
+    counters: [OnceLock<Counter>; Code::ALL.len()],
+    name: &'static str,
+    labels: Vec<Label>,
+    registry: Arc<Registry>,
+}
+
+impl ByCode {
+    fn new(registry: &Arc<Registry>, name: &'static str, labels: &[Label]) -> Self {
+        let (registry, labels) = (Arc::clone(registry), labels.to_vec());
+        Self { counters: Default::default(), name, labels, registry }
+    }
+
+    fn of(&self, code: Code) -> &Counter {
+        self.counters[code as usize].get_or_init(|| self.take(code))
+    }
+
+    #[cold]
+    fn take(&self, code: Code) -> Counter {
+        let mut labels = self.labels.clone();
+        labels.push(Label::new("code", code.status().to_string()));
+        labels.push(Label::from_static_parts("reason", code.as_str()));
+        counter(&self.registry, self.name, &labels)
+    }
+}
+
+/// What is counted for one production variant; a request reaches it from its snapshot.
+#[derive(Debug)]
+pub struct VariantMetrics {
+    invocations: ByCode,
     inflight: Gauge,
     model_latency: Histogram,
     overhead_latency: Histogram,
     phases: [Histogram; 4],
 }
 
-/// What is counted for one production variant; a request reaches it from its snapshot.
-#[derive(Debug)]
-pub struct VariantMetrics {
-    endpoint: String,
-    variant: String,
-    shards: Sharded<VariantShard>,
-}
-
 impl VariantMetrics {
+    fn new(registry: &Arc<Registry>, endpoint: &str, variant: &str) -> Self {
+        let labels = [Label::new("endpoint", endpoint.to_owned()), Label::new("variant", variant.to_owned())];
+        let invocations = ByCode::new(registry, INVOCATIONS, &labels);
+        // There from the start: a rate needs a first zero.
+        invocations.of(Code::Ok);
+        Self {
+            invocations,
+            inflight: gauge(registry, INFLIGHT, &labels),
+            model_latency: histogram(registry, MODEL_LATENCY, &labels),
+            overhead_latency: histogram(registry, OVERHEAD_LATENCY, &labels),
+            phases: PHASES.map(|name| histogram(registry, name, &labels)),
+        }
+    }
+
     /// A request has begun.
     pub fn begin(&self) {
-        self.shards.local().inflight.add(1);
+        self.inflight.increment(1);
     }
 
     /// It has ended: `total` after its body had come, with a prediction or without.
     pub fn end(&self, code: Code, phases: Option<&Phases>, total: Duration) {
-        let shard = self.shards.local();
-        shard.inflight.add(-1);
-        shard.invocations[code as usize].increment();
+        self.inflight.decrement(1);
+        self.invocations.of(code).increment(1);
         let Some(phases) = phases else { return };
         let model = phases.total();
-        shard.model_latency.record(model);
-        shard.overhead_latency.record(total.saturating_sub(model));
-        for (histogram, (_, time)) in shard.phases.iter().zip(phases.named()) {
+        self.model_latency.record(model);
+        self.overhead_latency.record(total.saturating_sub(model));
+        for (histogram, (_, time)) in self.phases.iter().zip(phases.named()) {
             histogram.record(time);
         }
     }
-
-    fn sum(&self, of: impl Fn(&VariantShard) -> i64) -> i64 {
-        self.shards.iter().map(of).sum()
-    }
 }
 
-/// The server's numbers that belong to no variant, and the list of variants.
-#[derive(Debug, Default)]
+/// The server's numbers that belong to no variant, and the registry of all.
+#[derive(Debug)]
 pub struct Metrics {
     /// Connections served now.
     pub connections: Gauge,
@@ -134,8 +181,6 @@ pub struct Metrics {
     pub tls_failures: Counter,
     /// Predictions that wait for a worker.
     pub queue_depth: Gauge,
-    /// Requests refused before they reached a variant, by code.
-    pub rejected: [Counter; Code::ALL.len()],
     /// Models loaded now.
     pub models_loaded: Gauge,
     /// Models published after the first.
@@ -148,100 +193,70 @@ pub struct Metrics {
     pub cache_hits: Counter,
     /// And that did not.
     pub cache_misses: Counter,
-    variants: Mutex<Vec<Weak<VariantMetrics>>>,
+    rejected: ByCode,
+    registry: Arc<Registry>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let registry = Arc::new(Registry::default());
+        describe(&registry);
+        Self {
+            connections: gauge(&registry, CONNECTIONS, &[]),
+            connections_accepted: counter(&registry, CONNECTIONS_ACCEPTED, &[]),
+            tls_failures: counter(&registry, TLS_FAILURES, &[]),
+            queue_depth: gauge(&registry, QUEUE_DEPTH, &[]),
+            models_loaded: gauge(&registry, MODELS_LOADED, &[]),
+            reloads: counter(&registry, RELOADS, &[]),
+            reload_failures: counter(&registry, RELOAD_FAILURES, &[]),
+            model_load: histogram(&registry, MODEL_LOAD, &[]),
+            cache_hits: counter(&registry, CACHE_HITS, &[]),
+            cache_misses: counter(&registry, CACHE_MISSES, &[]),
+            rejected: ByCode::new(&registry, REJECTED, &[]),
+            registry,
+        }
+    }
 }
 
 impl Metrics {
-    /// The numbers of a variant, listed for as long as somebody holds them.
+    /// The numbers of a variant, on the page for as long as somebody holds them.
     pub fn variant(&self, endpoint: &str, variant: &str) -> Arc<VariantMetrics> {
-        let (endpoint, variant) = (endpoint.to_owned(), variant.to_owned());
-        let metrics = Arc::new(VariantMetrics { endpoint, variant, shards: Sharded::default() });
-        let mut variants = self.variants.lock().unwrap_or_else(PoisonError::into_inner);
-        variants.retain(|variant| variant.strong_count() > 0);
-        variants.push(Arc::downgrade(&metrics));
-        metrics
+        Arc::new(VariantMetrics::new(&self.registry, endpoint, variant))
+    }
+
+    /// A request was refused before it reached a variant.
+    pub fn reject(&self, code: Code) {
+        self.rejected.of(code).increment(1);
     }
 
     /// The Prometheus text format, version 0.0.4.
     pub fn render(&self) -> String {
-        let mut text = Text::default();
-        self.render_server(&mut text);
-        let variants = self.variants.lock().unwrap_or_else(PoisonError::into_inner);
-        let variants: Vec<_> = variants.iter().filter_map(Weak::upgrade).collect();
-        render_variants(&mut text, &variants);
-        text.finish()
-    }
-
-    fn render_server(&self, text: &mut Text) {
-        text.counter(
-            "clary_connections_accepted_total",
-            "Connections accepted.",
-            self.connections_accepted.value(),
-        );
-        text.gauge("clary_connections", "Connections served now.", self.connections.value());
-        text.counter("clary_tls_failures_total", "TLS handshakes that failed.", self.tls_failures.value());
-        text.gauge("clary_queue_depth", "Predictions that wait for a worker.", self.queue_depth.value());
-        text.gauge("clary_models_loaded", "Models in memory.", self.models_loaded.value());
-        text.counter("clary_model_reloads_total", "Models published after the first.", self.reloads.value());
-        let failures = self.reload_failures.value();
-        text.counter("clary_model_reload_failures_total", "New artifacts that were refused.", failures);
-        text.counter(
-            "clary_model_cache_hits_total",
-            "Invocations that found their model.",
-            self.cache_hits.value(),
-        );
-        text.counter(
-            "clary_model_cache_misses_total",
-            "Invocations that did not.",
-            self.cache_misses.value(),
-        );
-        text.family("clary_model_load_seconds", "histogram", "From artifact to published model.");
-        text.histogram("clary_model_load_seconds", "", &self.model_load.snapshot());
-        text.family("clary_rejected_total", "counter", "Requests refused before they reached a variant.");
-        for (code, counter) in Code::ALL.into_iter().zip(&self.rejected) {
-            if counter.value() > 0 {
-                let labels = format!("code=\"{}\",reason=\"{}\"", code.status(), code.as_str());
-                text.sample("clary_rejected_total", &labels, counter.value());
-            }
-        }
+        self.registry.render()
     }
 }
 
-fn render_variants(text: &mut Text, variants: &[Arc<VariantMetrics>]) {
-    let labels = |variant: &VariantMetrics| {
-        let (endpoint, variant) = (text::escape(&variant.endpoint), text::escape(&variant.variant));
-        format!("endpoint=\"{endpoint}\",variant=\"{variant}\"")
-    };
-    text.family("clary_invocations_total", "counter", "Invocations by outcome.");
-    for variant in variants {
-        for code in Code::ALL {
-            let count = variant.sum(|shard| shard.invocations[code as usize].value().cast_signed());
-            if count > 0 || code == Code::Ok {
-                let labels =
-                    format!("{},code=\"{}\",reason=\"{}\"", labels(variant), code.status(), code.as_str());
-                text.sample("clary_invocations_total", &labels, count.cast_unsigned());
-            }
-        }
+fn describe(registry: &Registry) {
+    for (name, help) in COUNTERS {
+        registry.describe_counter(name.into(), Some(Unit::Count), help.into());
     }
-    text.family("clary_inflight", "gauge", "Invocations in flight.");
-    for variant in variants {
-        text.sample("clary_inflight", &labels(variant), variant.sum(|shard| shard.inflight.value()));
+    for (name, help) in GAUGES {
+        registry.describe_gauge(name.into(), Some(Unit::Count), help.into());
     }
-    let mut histograms = |name: &str, help: &str, label: &str, of: &dyn Fn(&VariantShard) -> &Histogram| {
-        text.family(name, "histogram", help);
-        for variant in variants {
-            let sum = histogram::Snapshot::sum(variant.shards.iter().map(|shard| of(shard).snapshot()));
-            text.histogram(name, &format!("{}{label}", labels(variant)), &sum);
-        }
-    };
-    histograms("clary_model_latency_seconds", "Queue, decode, predict and encode.", "", &|s| {
-        &s.model_latency
-    });
-    histograms("clary_overhead_latency_seconds", "The rest of an invocation.", "", &|s| &s.overhead_latency);
-    for (index, (phase, _)) in Phases::default().named().into_iter().enumerate() {
-        let name = format!("clary_{phase}_seconds");
-        histograms(&name, "One phase of an invocation.", "", &|shard| &shard.phases[index]);
+    for (name, help) in HISTOGRAMS {
+        registry.describe_histogram(name.into(), Some(Unit::Seconds), help.into());
     }
+}
+
+fn counter(registry: &Registry, name: &'static str, labels: &[Label]) -> Counter {
+    registry.register_counter(&Key::from_parts(name, labels.to_vec()), &METADATA)
+}
+
+fn gauge(registry: &Registry, name: &'static str, labels: &[Label]) -> Gauge {
+    registry.register_gauge(&Key::from_parts(name, labels.to_vec()), &METADATA)
+}
+
+fn histogram(registry: &Registry, name: &'static str, labels: &[Label]) -> Histogram {
+    registry.register_histogram(&Key::from_parts(name, labels.to_vec()), &METADATA)
 }
 
 #[cfg(test)]
@@ -290,5 +305,43 @@ mod tests {
         assert_eq!(types.len(), declared);
         assert!(types.iter().all(|line| line.starts_with("# TYPE clary_")));
         assert!(text.contains(r#"endpoint="a\"b""#));
+    }
+
+    #[test]
+    fn a_refusal_is_counted_by_its_code() {
+        let metrics = Metrics::default();
+        assert!(!metrics.render().contains("clary_rejected_total{"));
+        metrics.reject(Code::NotFound);
+        metrics.reject(Code::NotFound);
+        assert!(metrics.render().contains("clary_rejected_total{code=\"404\",reason=\"not_found\"} 2\n"));
+    }
+
+    #[test]
+    fn a_variant_loaded_again_goes_on_counting_where_its_requests_still_count() {
+        let metrics = Metrics::default();
+        let before = metrics.variant("model", "AllTraffic");
+        before.begin();
+        let after = metrics.variant("model", "AllTraffic");
+        after.begin();
+        let series = r#"clary_inflight{endpoint="model",variant="AllTraffic"} 2"#;
+        assert_eq!(metrics.render().lines().filter(|line| *line == series).count(), 1);
+    }
+
+    #[test]
+    fn every_phase_has_its_histogram() {
+        for (metric, (phase, _)) in PHASES.into_iter().zip(Phases::default().named()) {
+            assert_eq!(metric, format!("clary_{phase}_seconds"));
+        }
+    }
+
+    #[test]
+    fn every_family_on_the_page_is_described() {
+        let metrics = Metrics::default();
+        let _variant = metrics.variant("model", "AllTraffic");
+        metrics.reject(Code::NotFound);
+        let page = metrics.render();
+        let helps: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("# HELP ")).collect();
+        assert_eq!(helps.len(), COUNTERS.len() + GAUGES.len() + HISTOGRAMS.len());
+        assert!(helps.iter().all(|help| help.ends_with('.')), "{helps:?}");
     }
 }

@@ -168,7 +168,7 @@ impl Container {
 
     /// An answer to a request that did not reach the model.
     pub fn refuse(&self, endpoint: &str, error: &Error) -> Answer {
-        self.metrics.rejected[error.code() as usize].increment();
+        self.metrics.reject(error.code());
         Answer { digest: self.server.digest(endpoint), ..Answer::error(error) }
     }
 

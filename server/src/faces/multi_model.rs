@@ -154,10 +154,10 @@ impl MultiModel {
     /// When it is not loaded.
     pub fn find(&self, name: &str) -> Result<(), Error> {
         if self.server.contains(name) {
-            self.metrics.cache_hits.increment();
+            self.metrics.cache_hits.increment(1);
             return Ok(());
         }
-        self.metrics.cache_misses.increment();
+        self.metrics.cache_misses.increment(1);
         Err(Error::ModelNotFound(shortened(name)))
     }
 

@@ -91,8 +91,8 @@ struct Open {
 impl Open {
     fn new(of_worker: &Arc<AtomicUsize>, shared: &Arc<Shared>) -> Self {
         of_worker.fetch_add(1, Ordering::Relaxed);
-        shared.container.metrics.connections.add(1);
-        shared.container.metrics.connections_accepted.increment();
+        shared.container.metrics.connections.increment(1);
+        shared.container.metrics.connections_accepted.increment(1);
         Self { of_worker: Arc::clone(of_worker), shared: Arc::clone(shared) }
     }
 }
@@ -100,7 +100,7 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         self.of_worker.fetch_sub(1, Ordering::Relaxed);
-        self.shared.container.metrics.connections.add(-1);
+        self.shared.container.metrics.connections.decrement(1);
     }
 }
 

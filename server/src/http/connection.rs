@@ -1,5 +1,6 @@
 //! One connection: TLS, HTTP/1.1 or HTTP/2, driven under its [`Watch`].
 
+use std::convert::Infallible;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,7 +9,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
-use hyper::service::Service;
+use hyper::service::{Service, service_fn};
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -51,10 +52,10 @@ pub(super) async fn serve(stream: TcpStream, shared: Arc<Shared>) {
             serve_http(stream, is_http2, shared).await;
         }
         Ok(Err(error)) => {
-            shared.container.metrics.tls_failures.increment();
+            shared.container.metrics.tls_failures.increment(1);
             tracing::debug!(%error, "TLS handshake failed");
         }
-        Err(_) => shared.container.metrics.tls_failures.increment(),
+        Err(_) => shared.container.metrics.tls_failures.increment(1),
     }
 }
 
@@ -65,7 +66,7 @@ async fn serve_http(
 ) {
     let watch = Arc::new(Watch::default());
     let io = TokioIo::new(Watched::new(stream, Arc::clone(&watch)));
-    let service = Answers { shared: Arc::clone(&shared), watch: Arc::clone(&watch) };
+    let service = answers(Arc::clone(&shared), Arc::clone(&watch));
     let limits = &shared.limits;
     if is_http2 {
         let mut builder = http2::Builder::new(TokioExecutor::new());
@@ -85,6 +86,7 @@ async fn serve_http(
             .header_read_timeout(None)
             // No `pipeline_flush`: hyper 1.12 then forgets to flush an answer that closes the connection while a
             // further request is in its buffer.
+            .writev(false)
             .max_headers(limits.headers)
             .max_header_size(limits.head_bytes)
             .max_buf_size(limits.head_bytes);
@@ -98,16 +100,21 @@ trait Connection: Future<Output = hyper::Result<()>> {
     fn end(self: Pin<&mut Self>);
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin + 'static> Connection
-    for http1::Connection<TokioIo<Watched<T>>, Answers>
+impl<T, S> Connection for http1::Connection<TokioIo<Watched<T>>, S>
+where
+    T: AsyncRead + AsyncWrite + Unpin + 'static,
+    S: Answers,
 {
     fn end(self: Pin<&mut Self>) {
         self.graceful_shutdown();
     }
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin + 'static> Connection
-    for http2::Connection<TokioIo<Watched<T>>, Answers, TokioExecutor>
+impl<T, S> Connection for http2::Connection<TokioIo<Watched<T>>, S, TokioExecutor>
+where
+    T: AsyncRead + AsyncWrite + Unpin + 'static,
+    S: Answers,
+    S::Future: Send + 'static,
 {
     fn end(self: Pin<&mut Self>) {
         self.graceful_shutdown();
@@ -140,19 +147,15 @@ async fn watched(connection: impl Connection, mut looks: Looks, watch: &Watch, s
     }
 }
 
-/// Requests to answers, for one connection.
-struct Answers {
-    shared: Arc<Shared>,
-    watch: Arc<Watch>,
-}
+/// Requests to answers.
+trait Answers: Service<Request<Incoming>, Response = Response<Full<Bytes>>, Error = Infallible> {}
 
-impl Service<Request<Incoming>> for Answers {
-    type Response = Response<Full<Bytes>>;
-    type Error = std::convert::Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+impl<S: Service<Request<Incoming>, Response = Response<Full<Bytes>>, Error = Infallible>> Answers for S {}
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let (shared, open) = (Arc::clone(&self.shared), InFlight::new(&self.watch));
-        Box::pin(async move { Ok(service::answer(&shared, open.watch(), request).await) })
-    }
+/// What answers the requests of one connection. Its future has no box: hyper keeps a place for it.
+fn answers(shared: Arc<Shared>, watch: Arc<Watch>) -> impl Answers<Future: Send> {
+    service_fn(move |request| {
+        let (shared, open) = (Arc::clone(&shared), InFlight::new(&watch));
+        async move { Ok(service::answer(&shared, open.watch(), request).await) }
+    })
 }

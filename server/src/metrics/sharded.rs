@@ -8,34 +8,37 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 const SHARDS: usize = 8;
 
 /// `SHARDS` values, each on cache lines of its own (pairs of them: CPUs fetch two).
-#[derive(Debug)]
-pub(super) struct Sharded<T>(Box<[Aligned<T>]>);
+#[derive(Debug, Default)]
+pub(super) struct Sharded<T>([Aligned<T>; SHARDS]);
 
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Aligned<T>(T);
 
 thread_local! {
-    static SHARD: Cell<usize> = Cell::new({
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS
-    });
-}
-
-impl<T: Default> Default for Sharded<T> {
-    fn default() -> Self {
-        Self((0..SHARDS).map(|_| Aligned::default()).collect())
-    }
+    /// The thread's shard; none before the thread first counts. A constant at first, so that reading it is one
+    /// instruction.
+    static SHARD: Cell<usize> = const { Cell::new(usize::MAX) };
 }
 
 impl<T> Sharded<T> {
     /// The calling thread's.
     pub(super) fn local(&self) -> &T {
-        &self.0[SHARD.get()].0
+        let shard = SHARD.get();
+        &self.0[if shard < SHARDS { shard } else { choose() }].0
     }
 
     /// All.
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
         self.0.iter().map(|shard| &shard.0)
     }
+}
+
+/// Gives the calling thread its shard.
+#[cold]
+fn choose() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let shard = NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS;
+    SHARD.set(shard);
+    shard
 }

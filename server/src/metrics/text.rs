@@ -1,4 +1,4 @@
-//! The Prometheus text format.
+//! The Prometheus text format, version 0.0.4.
 
 use std::fmt::{Display, Write};
 
@@ -11,6 +11,7 @@ pub(super) struct Text(String);
 impl Text {
     /// Declares a family; its samples follow.
     pub(super) fn family(&mut self, name: &str, kind: &str, help: &str) {
+        let help = help.replace('\\', "\\\\").replace('\n', "\\n");
         self.line(format_args!("# HELP {name} {help}"));
         self.line(format_args!("# TYPE {name} {kind}"));
     }
@@ -24,29 +25,17 @@ impl Text {
         }
     }
 
-    /// A counter without labels.
-    pub(super) fn counter(&mut self, name: &str, help: &str, value: u64) {
-        self.family(name, "counter", help);
-        self.sample(name, "", value);
-    }
-
-    /// A gauge without labels.
-    pub(super) fn gauge(&mut self, name: &str, help: &str, value: i64) {
-        self.family(name, "gauge", help);
-        self.sample(name, "", value);
-    }
-
     /// The samples of a histogram of a declared family.
     pub(super) fn histogram(&mut self, name: &str, labels: &str, snapshot: &Snapshot) {
         let separator = if labels.is_empty() { "" } else { "," };
-        let bucket = format!("{name}_bucket");
         let mut count = 0;
         for (in_bucket, bound_ns) in snapshot.buckets.iter().zip(BOUNDS_NS) {
             count += in_bucket;
-            self.sample(&bucket, &format!("{labels}{separator}le=\"{}\"", in_seconds(bound_ns)), count);
+            let bound_s = in_seconds(bound_ns);
+            self.line(format_args!("{name}_bucket{{{labels}{separator}le=\"{bound_s}\"}} {count}"));
         }
         count += snapshot.buckets[BOUNDS_NS.len()];
-        self.sample(&bucket, &format!("{labels}{separator}le=\"+Inf\""), count);
+        self.line(format_args!("{name}_bucket{{{labels}{separator}le=\"+Inf\"}} {count}"));
         self.sample(&format!("{name}_sum"), labels, in_seconds(snapshot.sum_ns));
         self.sample(&format!("{name}_count"), labels, count);
     }
@@ -65,7 +54,8 @@ fn in_seconds(time_ns: u64) -> f64 {
     time_ns as f64 / 1e9
 }
 
-/// A label's value as the format quotes it.
-pub(super) fn escape(value: &str) -> String {
-    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+/// A label as the format writes it.
+pub(super) fn label(name: &str, value: &str) -> String {
+    let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+    format!("{name}=\"{value}\"")
 }

@@ -63,7 +63,7 @@ impl Compute {
             return Err(Error::QueueFull { limit: self.shared.limit });
         }
         queue.jobs.push_back(job);
-        self.shared.metrics.queue_depth.set(queue.jobs.len() as i64);
+        self.shared.metrics.queue_depth.set(queue.jobs.len() as f64);
         drop(queue);
         self.shared.has_work.notify_one();
         Ok(())
@@ -94,7 +94,7 @@ impl Shared {
         let mut queue = self.lock();
         loop {
             if let Some(job) = queue.jobs.pop_front() {
-                self.metrics.queue_depth.set(queue.jobs.len() as i64);
+                self.metrics.queue_depth.set(queue.jobs.len() as f64);
                 return Some(job);
             }
             if queue.is_closed {
@@ -129,7 +129,7 @@ mod tests {
             let done = done.clone();
             compute.submit(Box::new(move |_| done.send(number).unwrap())).unwrap();
         }
-        assert_eq!(metrics.queue_depth.value(), 2);
+        assert!(metrics.render().contains("\nclary_queue_depth 2\n"));
         let refused = compute.submit(Box::new(|_| unreachable!("it is refused"))).expect_err("full");
         assert!(matches!(refused, Error::QueueFull { limit: 2 }));
         release.send(()).unwrap();

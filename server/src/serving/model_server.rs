@@ -102,7 +102,7 @@ impl ModelServer {
     pub fn publish(&self, name: &str, endpoint: Option<Endpoint>) -> oneshot::Receiver<()> {
         let endpoint = endpoint.map(Arc::new);
         let previous = self.endpoints.rcu(|current| current.with(name, endpoint.clone()).0);
-        self.metrics.models_loaded.set(self.endpoints.load().len() as i64);
+        self.metrics.models_loaded.set(self.endpoints.load().len() as f64);
         let replaced = previous.get(name).cloned();
         drop(endpoint);
         self.reaper.retire(previous, replaced)

@@ -133,19 +133,19 @@ impl Reloader {
         drop(self.server.publish(&self.endpoint, Some(Endpoint::new(vec![variant]))));
         self.health.ready();
         if !is_first {
-            self.metrics.reloads.increment();
+            self.metrics.reloads.increment(1);
         }
         tracing::info!(source = %self.source, digest, row_ns = cost.row_ns, fixed_ns = cost.fixed_ns, "model published");
     }
 
     fn miss(&self, error: &StoreError) {
-        self.metrics.reload_failures.increment();
+        self.metrics.reload_failures.increment(1);
         self.health.unreachable(error.to_string());
         tracing::warn!(source = %self.source, %error, "the artifact cannot be had");
     }
 
     fn refuse(&self, error: &ReloadError) {
-        self.metrics.reload_failures.increment();
+        self.metrics.reload_failures.increment(1);
         self.health.refused(error.to_string());
         tracing::error!(source = %self.source, %error, "artifact refused; what served before goes on serving");
     }
