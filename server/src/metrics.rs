@@ -162,10 +162,10 @@ impl VariantMetrics {
         self.invocations.of(code).increment(1);
         let Some(phases) = phases else { return };
         let model = phases.total();
-        self.model_latency.record(model);
-        self.overhead_latency.record(total.saturating_sub(model));
+        self.model_latency.record(in_seconds(model));
+        self.overhead_latency.record(in_seconds(total.saturating_sub(model)));
         for (histogram, (_, time)) in self.phases.iter().zip(phases.named()) {
-            histogram.record(time);
+            histogram.record(in_seconds(time));
         }
     }
 }
@@ -233,6 +233,12 @@ impl Metrics {
     pub fn render(&self) -> String {
         self.registry.render()
     }
+}
+
+/// As the facade's own conversion, but for a rounding that the histogram takes back: one multiplication in the place of
+/// two conversions and a division.
+fn in_seconds(time: Duration) -> f64 {
+    time.as_nanos() as i64 as f64 * 1e-9
 }
 
 fn describe(registry: &Registry) {
