@@ -103,6 +103,10 @@ impl ContentType {
     pub fn parse(header: &str) -> Result<Self, ContentTypeError> {
         const SERVED: &str = "text/csv, application/json, application/jsonlines, text/libsvm, text/x-libsvm, \
                               application/x-recordio-protobuf";
+        // What clients usually send: a name and nothing else.
+        if let Some(format) = Format::from_name(header) {
+            return Ok(Self::new(format));
+        }
         let mut parts = split_unquoted(header, b';');
         let name = parts.next().unwrap_or_default().trim();
         let format = Format::from_name(name)

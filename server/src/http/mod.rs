@@ -3,6 +3,7 @@
 mod accept;
 mod body;
 mod connection;
+mod fields;
 mod io;
 mod request_id;
 mod route;

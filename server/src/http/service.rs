@@ -1,6 +1,5 @@
 //! One request to one answer: route, headers, body, face; and the headers that every answer has.
 
-use std::borrow::Cow;
 use std::fmt::Write;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -8,15 +7,13 @@ use std::time::Instant;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::{Body, Incoming};
-use hyper::header::{
-    ACCEPT, ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, EXPECT, HeaderMap, HeaderName, HeaderValue,
-    RETRY_AFTER, TRANSFER_ENCODING,
-};
+use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use hyper::http::request::Parts;
 use hyper::{Request, Response, StatusCode, Version};
 
 use super::accept::Shared;
 use super::body;
+use super::fields::{self, Fields};
 use super::request_id::{self, RequestId};
 use super::route::Route;
 use super::watch::Watch;
@@ -30,9 +27,9 @@ use crate::metrics::Phases;
 const ARTIFACT: HeaderName = HeaderName::from_static("x-clary-artifact");
 /// The request's id, as AWS names it.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
-/// Opaque to us: echoed.
-const CUSTOM_ATTRIBUTES: HeaderName = HeaderName::from_static("x-amzn-sagemaker-custom-attributes");
-/// Asked for by a request that has it, whatever its value.
+/// As the client sent them.
+const CUSTOM_ATTRIBUTES: HeaderName = HeaderName::from_static(fields::CUSTOM_ATTRIBUTES);
+/// How long the phases took.
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// Headers of a usual answer, `Date` and `Content-Length` included. Reason: one allocation instead of two.
@@ -47,16 +44,17 @@ pub(super) async fn answer(
     let started = Instant::now();
     let id = RequestId::next();
     let (head, mut body) = request.into_parts();
+    let fields = Fields::of(&head.headers);
     let clock = RequestClock { started, point: request_id::point() };
-    let answer = if head.headers.contains_key(TRANSFER_ENCODING) && watch.has_two_lengths() {
+    let answer = if fields.has_transfer_encoding && watch.has_two_lengths() {
         let (expected, found) = ("none beside transfer-encoding", "both".into());
         shared.container.refuse(ENDPOINT, &Error::Header { name: "content-length", expected, found })
     } else {
-        dispatch(shared, &head, &mut body, clock).await
+        dispatch(shared, &head, &fields, &mut body, clock).await
     };
     // A client that waits for leave to send its body gets its answer instead; one that is too slow was waited for.
     let is_sending = !body.is_end_stream() && answer.code != Code::BodyTimeout;
-    if is_sending && !head.headers.contains_key(EXPECT) {
+    if is_sending && !fields.has_expect {
         body::discard(&mut body).await;
     }
     tracing::debug!(
@@ -67,10 +65,16 @@ pub(super) async fn answer(
         micros = started.elapsed().as_micros() as u64,
         "request"
     );
-    respond(shared, &head, &id, answer)
+    respond(shared, &head, &fields, &id, answer)
 }
 
-async fn dispatch(shared: &Shared, head: &Parts, body: &mut Incoming, clock: RequestClock) -> Answer {
+async fn dispatch(
+    shared: &Shared,
+    head: &Parts,
+    fields: &Fields<'_>,
+    body: &mut Incoming,
+    clock: RequestClock,
+) -> Answer {
     let container = &shared.container;
     let path = head.uri.path();
     let route = match Route::of(head.method.as_str(), path, container.models.is_some()) {
@@ -79,7 +83,7 @@ async fn dispatch(shared: &Shared, head: &Parts, body: &mut Incoming, clock: Req
         Err(error) => return container.refuse(ENDPOINT, &error),
     };
     match route {
-        Route::Invoke => invoke(shared, ENDPOINT, head, body, clock).await,
+        Route::Invoke => invoke(shared, ENDPOINT, head, fields, body, clock).await,
         Route::Ping => container.ping(),
         Route::ExecutionParameters => container.execution_parameters(),
         Route::Metrics => container.metrics(),
@@ -87,7 +91,7 @@ async fn dispatch(shared: &Shared, head: &Parts, body: &mut Incoming, clock: Req
             let models = container.models.as_ref().expect("the route is one of a multi-model server");
             match route {
                 Route::InvokeModel(name) => match models.find(name) {
-                    Ok(()) => invoke(shared, name, head, body, clock).await,
+                    Ok(()) => invoke(shared, name, head, fields, body, clock).await,
                     Err(error) => container.refuse(name, &error),
                 },
                 Route::ListModels => models.list(head.uri.query()),
@@ -110,6 +114,7 @@ async fn invoke(
     shared: &Shared,
     endpoint: &str,
     head: &Parts,
+    fields: &Fields<'_>,
     body: &mut Incoming,
     clock: RequestClock,
 ) -> Answer {
@@ -117,7 +122,7 @@ async fn invoke(
     if body.is_end_stream() {
         return container.no_content(endpoint);
     }
-    match try_invoke(shared, endpoint, head, body, clock).await {
+    match try_invoke(shared, endpoint, head, fields, body, clock).await {
         Ok(answer) => answer,
         Err(error) => container.refuse(endpoint, &error),
     }
@@ -127,57 +132,29 @@ async fn try_invoke(
     shared: &Shared,
     endpoint: &str,
     head: &Parts,
+    fields: &Fields<'_>,
     body: &mut Incoming,
     clock: RequestClock,
 ) -> Result<Answer, Error> {
-    let accept = list(&head.headers, &ACCEPT, "accept")?;
+    let accept = fields.accept(&head.headers)?;
     let headers = InvocationHeaders {
-        content_type: single(&head.headers, &CONTENT_TYPE, "content-type")?,
+        content_type: fields.content_type.text("content-type")?,
         accept: accept.as_deref(),
-        content_encoding: single(&head.headers, &CONTENT_ENCODING, "content-encoding")?,
-        custom_attributes: single(&head.headers, &CUSTOM_ATTRIBUTES, "x-amzn-sagemaker-custom-attributes")?,
+        content_encoding: fields.content_encoding.text("content-encoding")?,
+        custom_attributes: fields.custom_attributes.text(fields::CUSTOM_ATTRIBUTES)?,
     };
     let payload = headers.check()?;
     let (body, _share) = body::read(body, shared, shared.limits.body_bytes).await?;
     Ok(shared.container.invoke(endpoint, &headers, payload, body, clock).await)
 }
 
-/// A header that may stand once. Two would have to be chosen from, and a proxy might choose the other.
-fn single<'a>(
-    headers: &'a HeaderMap,
-    key: &HeaderName,
-    name: &'static str,
-) -> Result<Option<&'a str>, Error> {
-    let mut values = headers.get_all(key).iter();
-    let Some(value) = values.next() else { return Ok(None) };
-    if values.next().is_some() {
-        return Err(Error::Header { name, expected: "one field", found: "several".into() });
-    }
-    text(value, name).map(Some)
-}
-
-/// A header whose fields are one list.
-fn list<'a>(
-    headers: &'a HeaderMap,
-    key: &HeaderName,
-    name: &'static str,
-) -> Result<Option<Cow<'a, str>>, Error> {
-    let mut values = headers.get_all(key).iter();
-    let Some(first) = values.next() else { return Ok(None) };
-    let mut all = Cow::Borrowed(text(first, name)?);
-    for value in values {
-        let all = all.to_mut();
-        all.push_str(", ");
-        all.push_str(text(value, name)?);
-    }
-    Ok(Some(all))
-}
-
-fn text<'a>(value: &'a HeaderValue, name: &'static str) -> Result<&'a str, Error> {
-    value.to_str().map_err(|_| Error::Header { name, expected: "visible ASCII", found: "other bytes".into() })
-}
-
-fn respond(shared: &Shared, head: &Parts, id: &RequestId, answer: Answer) -> Response<Full<Bytes>> {
+fn respond(
+    shared: &Shared,
+    head: &Parts,
+    fields: &Fields<'_>,
+    id: &RequestId,
+    answer: Answer,
+) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(answer.body));
     let status = StatusCode::from_u16(answer.code.status()).expect("the table holds statuses of HTTP");
     *response.status_mut() = status;
@@ -190,10 +167,10 @@ fn respond(shared: &Shared, head: &Parts, id: &RequestId, answer: Answer) -> Res
     if let Some(digest) = answer.digest.or_else(|| shared.container.server.digest(ENDPOINT)) {
         headers.insert(ARTIFACT, HeaderValue::from_maybe_shared(digest).expect("a digest is hexadecimal"));
     }
-    if let Some(attributes) = head.headers.get(&CUSTOM_ATTRIBUTES).filter(|_| answer.phases.is_some()) {
+    if let Some(attributes) = fields.custom_attributes.value().filter(|_| answer.phases.is_some()) {
         headers.insert(CUSTOM_ATTRIBUTES, attributes.clone());
     }
-    if let Some(phases) = answer.phases.filter(|_| head.headers.contains_key(&SERVER_TIMING)) {
+    if let Some(phases) = answer.phases.filter(|_| fields.wants_timing) {
         headers.insert(SERVER_TIMING, server_timing(&phases));
     }
     if let Some(wait) = answer.code.retry_after() {
@@ -224,39 +201,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-
-    fn headers(fields: &[(&'static str, &[u8])]) -> HeaderMap {
-        let field = |&(name, value): &(&'static str, &[u8])| {
-            (HeaderName::from_static(name), HeaderValue::from_bytes(value).unwrap())
-        };
-        fields.iter().map(field).collect()
-    }
-
-    #[test]
-    fn a_content_type_stands_once_and_is_ascii() {
-        let check = |fields: &[(&'static str, &[u8])], expected: Result<Option<&str>, &str>| {
-            let headers = headers(fields);
-            let found = single(&headers, &CONTENT_TYPE, "content-type").map_err(|error| error.to_string());
-            assert_eq!(found, expected.map_err(str::to_owned));
-        };
-        check(&[], Ok(None));
-        check(&[("content-type", b"text/csv")], Ok(Some("text/csv")));
-        check(
-            &[("content-type", b"text/csv"), ("content-type", b"text/csv")],
-            Err("header content-type: expected one field, found several"),
-        );
-        check(
-            &[("content-type", b"text/\xff")],
-            Err("header content-type: expected visible ASCII, found other bytes"),
-        );
-    }
-
-    #[test]
-    fn accept_is_one_list_over_all_its_fields() {
-        let headers = headers(&[("accept", b"text/csv"), ("accept", b"*/*;q=0.1")]);
-        let accept = list(&headers, &ACCEPT, "accept").unwrap();
-        assert_eq!(accept.as_deref(), Some("text/csv, */*;q=0.1"));
-    }
 
     #[test]
     fn server_timing_is_in_milliseconds() {
