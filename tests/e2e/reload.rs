@@ -12,8 +12,8 @@ use crate::{ROW, Served, serve};
 /// Versions that take turns.
 const VERSIONS: u64 = 5;
 
-/// Replacements in one test. Reason: enough to meet every race that repeats, few enough for seconds.
-const REPLACEMENTS: u64 = 40;
+/// Replacements in one test. Reason: what is promised is held for two hundred; they take seconds.
+const REPLACEMENTS: u64 = 200;
 
 /// Clients that never stop asking.
 const CLIENTS: usize = 4;
