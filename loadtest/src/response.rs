@@ -103,7 +103,7 @@ fn parse_status_line(line: &[u8]) -> Result<(u16, bool), Malformed> {
     if !matches!(line.get(12), None | Some(b' ')) {
         return Err("status is not three digits");
     }
-    if line.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
+    if has_control(line) {
         return Err("control character in the status line");
     }
     let status = digits.iter().fold(0, |status, digit| status * 10 + u16::from(digit - b'0'));
@@ -113,12 +113,12 @@ fn parse_status_line(line: &[u8]) -> Result<(u16, bool), Malformed> {
 /// The places of a header line's name and trimmed value.
 fn split_header(bytes: &[u8], line: Range<usize>) -> Result<(Range<usize>, Range<usize>), Malformed> {
     let text = &bytes[line.clone()];
-    let colon = text.iter().position(|byte| *byte == b':').ok_or("header line without a colon")?;
-    if colon == 0 || !text[..colon].iter().all(|byte| is_token_byte(*byte)) {
+    let colon = memchr::memchr(b':', text).ok_or("header line without a colon")?;
+    if colon == 0 || !text[..colon].iter().all(|&byte| TOKEN_BYTES[usize::from(byte)]) {
         return Err("header name is not a token");
     }
     let value = &text[colon + 1..];
-    if value.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
+    if has_control(value) {
         return Err("control character in a header value");
     }
     let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
@@ -127,9 +127,17 @@ fn split_header(bytes: &[u8], line: Range<usize>) -> Result<(Range<usize>, Range
     Ok((line.start..line.start + colon, line.start + colon + 1 + lead..line.end - tail))
 }
 
-fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
-}
+/// Which bytes a name may hold: a table, since an answer has a hundred of them.
+const TOKEN_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = matches!(byte as u8, b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'!' | b'#'..=b'\'' | b'*' | b'+')
+            || matches!(byte as u8, b'-' | b'.' | b'^'..=b'`' | b'|' | b'~');
+        byte += 1;
+    }
+    table
+};
 
 /// What the headers say of the body's end.
 #[derive(Debug, Default)]
@@ -292,8 +300,15 @@ fn parse_decimal(text: &[u8]) -> Option<u64> {
     text.iter().try_fold(0u64, |value, digit| value.checked_mul(10)?.checked_add(u64::from(digit - b'0')))
 }
 
+/// The first place of `needle`, which ends in a newline.
 fn find(bytes: &[u8], needle: &[u8]) -> Option<usize> {
-    bytes.windows(needle.len()).position(|window| window == needle)
+    let ends = memchr::memchr_iter(b'\n', bytes).map(|at| at + 1);
+    ends.filter(|&end| bytes[..end].ends_with(needle)).map(|end| end - needle.len()).next()
+}
+
+/// Whether a value holds what no value may; a plain loop over all bytes, which the compiler makes wide.
+fn has_control(value: &[u8]) -> bool {
+    value.iter().fold(false, |found, &byte| found | (byte.is_ascii_control() & (byte != b'\t')))
 }
 
 #[cfg(test)]
