@@ -43,11 +43,11 @@ impl Serve {
         let mut command = Command::new(program("clary"));
         let scratch = tempfile::tempdir().unwrap();
         // Nothing of the tester's environment reaches the server.
-        command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
-            .args(["serve", "--port", "0", "--reload-interval", "20ms"])
-            .arg("--scratch")
-            .arg(scratch.path());
+        command.env_clear();
+        // By the environment, so that a test's own flag goes before it.
+        command.env("CLARY_RELOAD_INTERVAL", "20ms");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.args(["serve", "--port", "0", "--scratch"]).arg(scratch.path());
         Self { command, scratch }
     }
 
