@@ -356,6 +356,7 @@ fn early_stopping_leaves_out_later_trees() {
     check_best(&[("best_ntree_limit", "6")], 2, &[], 1, 6.0);
     check_best(&[("best_ntree_limit", "4"), ("best_iteration", "9")], 1, &[], 1, 4.0);
     check_best(&[("best_ntree_limit", "0"), ("best_iteration", "0")], 1, &[], 1, 1.0);
+    check_best(&[("best_iteration", "-1")], 1, &[], 1, 12.0);
     check_best(&[("best_score", "0.1"), ("note", "x")], 1, &[], 1, 12.0);
 }
 

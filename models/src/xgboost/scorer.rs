@@ -233,5 +233,8 @@ fn tree_count(booster: &Booster, trees: &Trees, outputs: usize) -> Result<usize,
 
 fn attribute(booster: &Booster, name: &str) -> Result<Option<usize>, String> {
     let Some((_, text)) = booster.attributes.iter().find(|(key, _)| key == name) else { return Ok(None) };
-    text.parse().map(Some).map_err(|_| format!("attribute {name}: expected a whole number, found {text:?}"))
+    let number: i64 =
+        text.parse().map_err(|_| format!("attribute {name}: expected a whole number, found {text:?}"))?;
+    // XGBoost writes -1 when no round was boosted.
+    Ok(usize::try_from(number).ok())
 }
