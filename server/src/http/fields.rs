@@ -41,8 +41,9 @@ impl<'a> Single<'a> {
 }
 
 /// What a request's header fields say.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Fields<'a> {
+    headers: &'a HeaderMap,
     pub(super) content_type: Single<'a>,
     pub(super) content_encoding: Single<'a>,
     pub(super) custom_attributes: Single<'a>,
@@ -58,7 +59,16 @@ pub(super) struct Fields<'a> {
 impl<'a> Fields<'a> {
     /// Looks at each field once.
     pub(super) fn of(headers: &'a HeaderMap) -> Self {
-        let mut fields = Self::default();
+        let mut fields = Self {
+            headers,
+            content_type: Single::default(),
+            content_encoding: Single::default(),
+            custom_attributes: Single::default(),
+            accept: Single::default(),
+            has_transfer_encoding: false,
+            has_expect: false,
+            wants_timing: false,
+        };
         for (name, value) in headers {
             match name.as_str() {
                 "content-type" => fields.content_type.see(value),
@@ -74,16 +84,17 @@ impl<'a> Fields<'a> {
         fields
     }
 
-    /// `Accept`, whose fields are one list; `headers` are those of [`of`](Self::of).
+    /// `Accept`, whose fields are one list.
     ///
     /// # Errors
     /// When one of its fields is not text.
-    pub(super) fn accept(&self, headers: &'a HeaderMap) -> Result<Option<Cow<'a, str>>, Error> {
+    pub(super) fn accept(&self) -> Result<Option<Cow<'a, str>>, Error> {
         const NAME: &str = "accept";
         if !self.accept.is_repeated {
             return Ok(self.accept.text(NAME)?.map(Cow::Borrowed));
         }
-        let texts: Result<Vec<_>, _> = headers.get_all(NAME).iter().map(|value| text(value, NAME)).collect();
+        let texts: Result<Vec<_>, _> =
+            self.headers.get_all(NAME).iter().map(|value| text(value, NAME)).collect();
         Ok(Some(Cow::Owned(texts?.join(", "))))
     }
 }
@@ -129,7 +140,7 @@ mod tests {
     fn accept_is_one_list_over_all_its_fields() {
         let check = |fields: &[(&'static str, &[u8])], expected: Option<&str>| {
             let headers = headers(fields);
-            assert_eq!(Fields::of(&headers).accept(&headers).unwrap().as_deref(), expected);
+            assert_eq!(Fields::of(&headers).accept().unwrap().as_deref(), expected);
         };
         check(&[], None);
         check(&[("accept", b"text/csv")], Some("text/csv"));

@@ -83,7 +83,7 @@ async fn dispatch(
         Err(error) => return container.refuse(ENDPOINT, &error),
     };
     match route {
-        Route::Invoke => invoke(shared, ENDPOINT, head, fields, body, clock).await,
+        Route::Invoke => invoke(shared, ENDPOINT, fields, body, clock).await,
         Route::Ping => container.ping(),
         Route::ExecutionParameters => container.execution_parameters(),
         Route::Metrics => container.metrics(),
@@ -91,7 +91,7 @@ async fn dispatch(
             let models = container.models.as_ref().expect("the route is one of a multi-model server");
             match route {
                 Route::InvokeModel(name) => match models.find(name) {
-                    Ok(()) => invoke(shared, name, head, fields, body, clock).await,
+                    Ok(()) => invoke(shared, name, fields, body, clock).await,
                     Err(error) => container.refuse(name, &error),
                 },
                 Route::ListModels => models.list(head.uri.query()),
@@ -113,7 +113,6 @@ async fn load_model(shared: &Shared, models: &std::sync::Arc<MultiModel>, body: 
 async fn invoke(
     shared: &Shared,
     endpoint: &str,
-    head: &Parts,
     fields: &Fields<'_>,
     body: &mut Incoming,
     clock: RequestClock,
@@ -122,7 +121,7 @@ async fn invoke(
     if body.is_end_stream() {
         return container.no_content(endpoint);
     }
-    match try_invoke(shared, endpoint, head, fields, body, clock).await {
+    match try_invoke(shared, endpoint, fields, body, clock).await {
         Ok(answer) => answer,
         Err(error) => container.refuse(endpoint, &error),
     }
@@ -131,12 +130,11 @@ async fn invoke(
 async fn try_invoke(
     shared: &Shared,
     endpoint: &str,
-    head: &Parts,
     fields: &Fields<'_>,
     body: &mut Incoming,
     clock: RequestClock,
 ) -> Result<Answer, Error> {
-    let accept = fields.accept(&head.headers)?;
+    let accept = fields.accept()?;
     let headers = InvocationHeaders {
         content_type: fields.content_type.text("content-type")?,
         accept: accept.as_deref(),
