@@ -15,11 +15,13 @@
 
 pub mod check;
 pub mod config;
+pub mod control;
 pub mod error;
 pub mod faces;
 pub mod http;
 pub mod logging;
 pub mod metrics;
+pub mod platform;
 pub mod rt;
 pub mod serve;
 pub mod serving;

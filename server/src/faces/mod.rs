@@ -1,5 +1,6 @@
 //! The wire shapes of the interfaces we speak, one file each; what they answer goes to HTTP as an [`Answer`].
 
+pub mod aws;
 pub mod container;
 pub mod multi_model;
 

@@ -1,0 +1,1 @@
+//! The embedded S3: buckets and objects over a directory.

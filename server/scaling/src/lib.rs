@@ -1,0 +1,1 @@
+//! Autoscaling as pure functions of (policy, samples, now).

@@ -1,0 +1,183 @@
+//! Resources as documents: what was given at creation, kept whole so that a Describe echoes it without loss, beside the
+//! few columns that lists sort and filter by.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde_json::{Map, Value};
+use wire::Timestamp;
+
+use super::StateError;
+
+/// What kind of resource a record is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A model.
+    Model,
+    /// An endpoint configuration.
+    EndpointConfig,
+    /// An endpoint; its document is an [`EndpointState`](super::endpoint::EndpointState).
+    Endpoint,
+    /// A scalable target; named by namespace, resource and dimension.
+    ScalableTarget,
+    /// A scaling policy; named by its target and its own name.
+    ScalingPolicy,
+    /// A scheduled action; named by its target and its own name.
+    ScheduledAction,
+    /// A CloudWatch alarm.
+    Alarm,
+}
+
+impl Kind {
+    /// As it stands in ARNs and in the state file.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Model => "model",
+            Self::EndpointConfig => "endpoint-config",
+            Self::Endpoint => "endpoint",
+            Self::ScalableTarget => "scalable-target",
+            Self::ScalingPolicy => "scaling-policy",
+            Self::ScheduledAction => "scheduled-action",
+            Self::Alarm => "alarm",
+        }
+    }
+}
+
+/// A stored resource.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    /// Its name, as it was given.
+    pub name: String,
+    /// Its ARN.
+    pub arn: String,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it last changed.
+    pub modified: Timestamp,
+    /// Its status, where its kind has one; else empty.
+    pub status: String,
+    /// What it is.
+    pub document: Map<String, Value>,
+}
+
+/// What a list shows, and in which order.
+#[derive(Debug, Clone, Default)]
+pub struct ListFilter {
+    /// By name instead of by time of creation (or of modification, or by status).
+    pub sort_by: SortBy,
+    /// Smallest first.
+    pub is_ascending: bool,
+    /// A part of the name, in any case.
+    pub name_contains: Option<String>,
+    /// Only of this status.
+    pub status_equals: Option<String>,
+    /// Made before.
+    pub created_before: Option<Timestamp>,
+    /// Made after.
+    pub created_after: Option<Timestamp>,
+    /// Changed before.
+    pub modified_before: Option<Timestamp>,
+    /// Changed after.
+    pub modified_after: Option<Timestamp>,
+    /// The most of one page.
+    pub limit: usize,
+    /// Where the page begins: the sort key and name of the last one of the page before.
+    pub after: Option<(String, String)>,
+}
+
+/// What a list is sorted by; names break ties.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SortBy {
+    /// The time of creation.
+    #[default]
+    CreationTime,
+    /// The time of the last change.
+    LastModifiedTime,
+    /// The name.
+    Name,
+    /// The status.
+    Status,
+}
+
+/// A page of a list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page {
+    /// What it shows.
+    pub records: Vec<Record>,
+    /// Where the next begins, when there is one: for [`ListFilter::after`].
+    pub next: Option<(String, String)>,
+}
+
+/// Stores a new record; `false` when the name is taken (in any case).
+///
+/// # Errors
+/// When the state cannot be written.
+pub fn insert(connection: &Connection, kind: Kind, record: &Record) -> Result<bool, StateError> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO resources (kind, name, arn, created, modified, status, document)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
+    )?;
+    let document = serde_json::to_string(&record.document)?;
+    let Record { name, arn, created, modified, status, .. } = record;
+    Ok(statement.execute(params![kind.as_str(), name, arn, created.0, modified.0, status, document])? == 1)
+}
+
+/// Replaces a record's status, time of change and document; `false` when it is not there.
+///
+/// # Errors
+/// When the state cannot be written.
+pub fn update(connection: &Connection, kind: Kind, record: &Record) -> Result<bool, StateError> {
+    let mut statement = connection.prepare_cached(
+        "UPDATE resources SET modified = ?3, status = ?4, document = ?5 WHERE kind = ?1 AND name = ?2",
+    )?;
+    let document = serde_json::to_string(&record.document)?;
+    let Record { name, modified, status, .. } = record;
+    Ok(statement.execute(params![kind.as_str(), name, modified.0, status, document])? == 1)
+}
+
+/// The record of this name (in any case).
+///
+/// # Errors
+/// When the state cannot be read.
+pub fn find(connection: &Connection, kind: Kind, name: &str) -> Result<Option<Record>, StateError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT name, arn, created, modified, status, document FROM resources WHERE kind = ?1 AND name = ?2",
+    )?;
+    let row = statement.query_row(params![kind.as_str(), name], columns).optional()?;
+    row.map(record).transpose()
+}
+
+/// Removes a record and its tags; `false` when it is not there.
+///
+/// # Errors
+/// When the state cannot be written.
+pub fn remove(connection: &Connection, kind: Kind, name: &str) -> Result<bool, StateError> {
+    let mut tags = connection.prepare_cached(
+        "DELETE FROM tags WHERE arn = (SELECT arn FROM resources WHERE kind = ?1 AND name = ?2)",
+    )?;
+    tags.execute(params![kind.as_str(), name])?;
+    let mut statement = connection.prepare_cached("DELETE FROM resources WHERE kind = ?1 AND name = ?2")?;
+    Ok(statement.execute(params![kind.as_str(), name])? == 1)
+}
+
+/// All records of a kind, oldest first.
+///
+/// # Errors
+/// When the state cannot be read.
+pub fn all(connection: &Connection, kind: Kind) -> Result<Vec<Record>, StateError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT name, arn, created, modified, status, document FROM resources WHERE kind = ?1 ORDER BY created, name",
+    )?;
+    let rows = statement.query_map(params![kind.as_str()], columns)?.collect::<Result<Vec<_>, _>>()?;
+    rows.into_iter().map(record).collect()
+}
+
+type Columns = (String, String, i64, i64, String, String);
+
+fn columns(row: &Row<'_>) -> rusqlite::Result<Columns> {
+    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
+}
+
+fn record((name, arn, created, modified, status, document): Columns) -> Result<Record, StateError> {
+    let document = serde_json::from_str(&document)?;
+    let (created, modified) = (Timestamp(created), Timestamp(modified));
+    Ok(Record { name, arn, created, modified, status, document })
+}

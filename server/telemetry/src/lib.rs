@@ -1,0 +1,1 @@
+//! Metrics and logs that are read back: series, alarms, streams, over SQLite.

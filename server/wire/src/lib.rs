@@ -1,0 +1,16 @@
+//! The AWS wire as values: shapes and their constraints, errors, XML, queries, event streams. Pure: bytes in, values
+//! out; nothing here waits, and nothing knows a socket.
+//!
+//! | module | is |
+//! |---|---|
+//! | [`error`] | the closed set of error codes, their statuses, and [`AwsError`] |
+//! | [`time`] | [`Timestamp`]: milliseconds since 1970, and how each protocol writes it |
+//! | [`arn`] | the names of resources |
+
+pub mod arn;
+pub mod error;
+pub mod time;
+
+pub use arn::{Arn, Scope};
+pub use error::{AwsError, ErrorCode};
+pub use time::Timestamp;
