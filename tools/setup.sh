@@ -3,7 +3,7 @@
 # its stamp is there, so it costs nothing the second time.
 #
 #   tools/setup.sh system    a C compiler, where there is none
-#   tools/setup.sh python    .venv with tests/sdk/requirements.txt
+#   tools/setup.sh python    .venv with tests/sdk/requirements.txt; .venv-v3 and .venv-2023 with what differs there
 #   tools/setup.sh native    XGBoost's library under ${CLARY_NATIVE:-~/.cache/clary}/xgboost
 #   tools/setup.sh image     podman, runc and debootstrap, for `make image`
 set -eu
@@ -57,6 +57,22 @@ python() {
     echo "$wanted" > "$stamp"
 }
 
+# A virtual environment with other versions in front of those of .venv.
+variant() {
+    folder=.venv-$1
+    requirements=tests/sdk/requirements-$1.txt
+    wanted=$(cat tests/sdk/requirements.txt "$requirements" | sha256sum | cut -d' ' -f1)
+    [ "$(cat "$folder/stamp" 2>/dev/null)" = "$wanted" ] && return 0
+    say "setting up $folder"
+    rm -rf "$folder"
+    python3 -m venv "$folder"
+    "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --requirement "$requirements"
+    # Behind its own packages, those of .venv.
+    purelib='import sysconfig; print(sysconfig.get_path("purelib"))'
+    .venv/bin/python -c "$purelib" > "$("$folder/bin/python" -c "$purelib")/shared.pth"
+    echo "$wanted" > "$folder/stamp"
+}
+
 # The library alone, out of the wheel that PyPI has of it; the wheel is for any Python, so the local one does not matter.
 native() {
     version=3.4.1
@@ -97,7 +113,8 @@ image() {
 [ $# -gt 0 ] || set -- system python native
 for step in "$@"; do
     case $step in
-        system | python | native | image) "$step" ;;
+        python) python; variant v3; variant 2023 ;;
+        system | native | image) "$step" ;;
         *) fail "unknown step $step: expected system, python, native or image" ;;
     esac
 done
