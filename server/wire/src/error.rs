@@ -86,12 +86,34 @@ codes! {
     MissingAuthenticationToken = 403,
     /// An Authorization header that is not one.
     IncompleteSignature = 400,
-    /// An unknown key (JSON services).
-    UnrecognizedClientException = 400,
-    /// An unknown key (Query services, Runtime).
+    /// The same of a JSON service.
+    IncompleteSignatureException = 400,
+    /// The same as `MissingAuthenticationToken`, of a JSON service.
+    MissingAuthenticationTokenException = 403,
+    /// An unknown key (JSON services, Runtime).
+    UnrecognizedClientException = 403,
+    /// An unknown key (Query services).
     InvalidClientTokenId = 403,
     /// A request of another time.
     RequestExpired = 403,
+    /// An `Authorization` that is not one, or of another region or service (S3).
+    AuthorizationHeaderMalformed = 400,
+    /// The same in a presigned URL (S3).
+    AuthorizationQueryParametersError = 400,
+    /// A way to ask that is not served (S3).
+    InvalidRequest = 400,
+    /// An unknown key (S3).
+    InvalidAccessKeyId = 403,
+    /// A session token that is not the key's (S3).
+    InvalidToken = 400,
+    /// A request of another time (S3).
+    RequestTimeTooSkewed = 403,
+    /// A body that is not the one that was signed (S3).
+    XAmzContentSHA256Mismatch = 400,
+    /// Too fast (Query services).
+    Throttling = 400,
+    /// Too fast (S3).
+    SlowDown = 503,
     /// The model answered with an error, or not in time.
     ModelError = 424,
     /// The model is still being loaded.
