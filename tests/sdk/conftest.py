@@ -14,6 +14,7 @@ import xgboost
 from sklearn.datasets import load_breast_cancer
 
 import harness
+import hosting
 
 
 @pytest.fixture(scope="session")
@@ -44,3 +45,16 @@ def server(model):
     """A server of it, shared by the tests that only ask."""
     with harness.serve(model) as server:
         yield server.ready()
+
+
+@pytest.fixture(scope="session")
+def platform(tmp_path_factory):
+    """A `clary up`, shared by the tests that name what they make differently."""
+    with hosting.up(tmp_path_factory.mktemp("platform")) as server:
+        yield hosting.Clients(server.ready())
+
+
+@pytest.fixture(scope="session")
+def model_url(platform, booster):
+    """The booster in the platform's own store."""
+    return platform.upload(booster)

@@ -1,0 +1,125 @@
+"""`clary up` and its clients: what every test of endpoints shares."""
+
+import json
+import pathlib
+import tempfile
+
+import boto3
+import botocore.config
+
+import harness
+
+REGION = "us-east-1"
+ACCOUNT = "000000000000"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/clary"
+BUCKET = "models"
+# By its repository name alone; the registry in front of it means nothing here.
+XGBOOST_IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:1.7-1"
+
+# What any key pair stands in for while the server asks for none.
+KEYS = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+
+# The longest wait of a waiter: one look a tenth of a second, for half a minute.
+WAITER = {"Delay": 0.1, "MaxAttempts": 300}
+
+
+def up(data, *arguments, environment=None):
+    """A platform over the directory `data`, on a free port; use as a context."""
+    return harness.Server(["up", "--listen", "127.0.0.1:0", "--data", data, *arguments], environment)
+
+
+def client(server, service, **options):
+    """A boto3 client of one of its services: nothing is asked of it but the address."""
+    config = options.pop("config", botocore.config.Config(retries={"total_max_attempts": 1}))
+    options = {"region_name": REGION, **KEYS, **options}
+    return boto3.client(service, endpoint_url=server.url, config=config, **options)
+
+
+def environment(server):
+    """The variables that point any AWS client at it."""
+    return {
+        "AWS_ENDPOINT_URL": server.url,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+class Clients:
+    """One client of each service, and the usual calls in a row."""
+
+    def __init__(self, server):
+        self.server = server
+        self.sagemaker = client(server, "sagemaker")
+        self.runtime = client(server, "sagemaker-runtime")
+        self.s3 = client(server, "s3")
+
+    def upload(self, booster, key="model.tar.gz", bucket=BUCKET):
+        """Packs a booster and puts it into the store; gives its address."""
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = harness.save(booster, pathlib.Path(scratch) / "model")
+            path = harness.archive(folder, pathlib.Path(scratch) / "model.tar.gz")
+            self.s3.create_bucket(Bucket=bucket)
+            self.s3.upload_file(str(path), bucket, key)
+        return f"s3://{bucket}/{key}"
+
+    def create_model(self, name, url, image=XGBOOST_IMAGE, **container):
+        container = {"Image": image, "ModelDataUrl": url, **container}
+        self.sagemaker.create_model(ModelName=name, PrimaryContainer=container, ExecutionRoleArn=ROLE)
+        return name
+
+    def create_config(self, name, variants, **further):
+        """`variants`: name -> (model, weight), or the whole of a ProductionVariant."""
+        self.sagemaker.create_endpoint_config(
+            EndpointConfigName=name,
+            ProductionVariants=[_variant(name, what) for name, what in variants.items()],
+            **further,
+        )
+        return name
+
+    def create_endpoint(self, name, config, **further):
+        """Creates it and waits until it serves."""
+        self.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config, **further)
+        return self.in_service(name)
+
+    def in_service(self, name):
+        """Waits for it; gives its description."""
+        self.sagemaker.get_waiter("endpoint_in_service").wait(EndpointName=name, WaiterConfig=WAITER)
+        return self.sagemaker.describe_endpoint(EndpointName=name)
+
+    def delete_endpoint(self, name):
+        """Deletes it and waits until it is gone."""
+        self.sagemaker.delete_endpoint(EndpointName=name)
+        self.sagemaker.get_waiter("endpoint_deleted").wait(EndpointName=name, WaiterConfig=WAITER)
+
+    def deploy(self, name, url, weights=None):
+        """A model, a configuration and an endpoint, all of one name."""
+        self.create_model(name, url)
+        self.create_config(name, {"AllTraffic": (name, 1.0)} if weights is None else weights)
+        return self.create_endpoint(name, name)
+
+    def predict(self, endpoint, rows, **headers):
+        """The scores of `rows`, and the variant that gave them."""
+        answer = self.runtime.invoke_endpoint(
+            EndpointName=endpoint,
+            Body=harness.to_csv(rows),
+            ContentType="text/csv",
+            Accept="application/json",
+            **headers,
+        )
+        predictions = json.loads(answer["Body"].read())["predictions"]
+        return [row["score"] for row in predictions], answer["InvokedProductionVariant"]
+
+
+def _variant(name, what):
+    if isinstance(what, dict):
+        return {"VariantName": name, **what}
+    model, weight = what
+    return {
+        "VariantName": name,
+        "ModelName": model,
+        "InitialInstanceCount": 1,
+        "InstanceType": "ml.m5.large",
+        "InitialVariantWeight": weight,
+    }
