@@ -68,7 +68,7 @@ def facts(shape):
     for part in ("member", "key", "value"):
         if part in shape:
             kept[part] = shape[part]["shape"]
-    kept.update({name: shape[name] for name in CONSTRAINTS if shape.get(name) not in (None, [], False)})
+    kept.update({name: shape[name] for name in CONSTRAINTS if name in shape})
     # A lower bound of nothing at all says nothing.
     if kept["type"] in ("string", "list", "map", "blob") and kept.get("min") == 0:
         del kept["min"]

@@ -80,10 +80,13 @@ impl Check {
             (ShapeKind::Map, Value::Object(object)) => return self.map(shape, object, value),
             (ShapeKind::String | ShapeKind::Blob, Value::String(text)) => self.string(shape, text, value),
             (ShapeKind::Integer | ShapeKind::Long, Value::Number(number)) => match integer(shape, number) {
-                Some(number) => self.range(shape.range(), number, "value", value),
+                Some(number) => self.range(shape.range(), number as f64, "value", value),
                 None => return Err(self.mismatch(expected(shape.kind()), value)),
             },
-            (ShapeKind::Float | ShapeKind::Double | ShapeKind::Timestamp, Value::Number(_)) => {}
+            (ShapeKind::Float | ShapeKind::Double, Value::Number(number)) => {
+                self.range(shape.range(), number.as_f64().unwrap_or(f64::NAN), "value", value);
+            }
+            (ShapeKind::Timestamp, Value::Number(_)) => {}
             (ShapeKind::Boolean, Value::Bool(_)) => {}
             (kind, _) => return Err(self.mismatch(expected(kind), value)),
         }
@@ -91,7 +94,7 @@ impl Check {
     }
 
     fn list(&mut self, shape: Shape<'_>, items: &[Value], value: &Value) -> Result<(), Mismatch> {
-        self.range(shape.range(), length(items.len()), "length", value);
+        self.range(shape.range(), items.len() as f64, "length", value);
         let Some(element) = shape.element() else { return Ok(()) };
         for (index, item) in items.iter().enumerate() {
             self.at(format!("{}.member", index + 1), |check| match item {
@@ -103,7 +106,7 @@ impl Check {
     }
 
     fn map(&mut self, shape: Shape<'_>, object: &Map<String, Value>, value: &Value) -> Result<(), Mismatch> {
-        self.range(shape.range(), length(object.len()), "length", value);
+        self.range(shape.range(), object.len() as f64, "length", value);
         let Some((key_shape, value_shape)) = shape.entry() else { return Ok(()) };
         for (key, item) in object {
             let key_value = Value::String(key.clone());
@@ -126,7 +129,7 @@ impl Check {
         }
     }
 
-    fn range(&mut self, range: Range, found: i64, what: &str, value: &Value) {
+    fn range(&mut self, range: Range, found: f64, what: &str, value: &Value) {
         for constraint in outside(range, found, what) {
             self.violation(Some(value), &constraint);
         }
@@ -155,7 +158,7 @@ impl Check {
 
 /// The constraints that a string breaks, in AWS's words.
 fn broken(shape: Shape<'_>, text: &str) -> Vec<String> {
-    let mut broken = outside(shape.range(), length(text.chars().count()), "length");
+    let mut broken = outside(shape.range(), text.chars().count() as f64, "length");
     if let Some(pattern) = shape.pattern().filter(|pattern| !pattern.is_match(text)) {
         broken.push(format!("Member must satisfy regular expression pattern: {}", pattern.as_str()));
     }
@@ -166,10 +169,12 @@ fn broken(shape: Shape<'_>, text: &str) -> Vec<String> {
     broken
 }
 
-fn outside(range: Range, found: i64, what: &str) -> Vec<String> {
+/// The bounds that a length or number breaks. As floating point: the bounds of the tables are small, and a number that
+/// rounds is far beyond them.
+fn outside(range: Range, found: f64, what: &str) -> Vec<String> {
     let bound = |sign: &str, bound: i64| format!("Member must have {what} {sign} than or equal to {bound}");
-    let above = range.max.filter(|&max| found > max).map(|max| bound("less", max));
-    let below = range.min.filter(|&min| found < min).map(|min| bound("greater", min));
+    let above = range.max.filter(|&max| found > max as f64).map(|max| bound("less", max));
+    let below = range.min.filter(|&min| found < min as f64).map(|min| bound("greater", min));
     above.into_iter().chain(below).collect()
 }
 
@@ -177,10 +182,6 @@ fn outside(range: Range, found: i64, what: &str) -> Vec<String> {
 fn integer(shape: Shape<'_>, number: &serde_json::Number) -> Option<i64> {
     let number = number.as_i64()?;
     (shape.kind() == ShapeKind::Long || i32::try_from(number).is_ok()).then_some(number)
-}
-
-fn length(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// A member's name as it stands in a path.

@@ -69,6 +69,10 @@ fn each_constraint_has_its_words() {
     check_one("DescribeModel", &json!({"ModelName": long}), &format!("'{long}'"), "modelName", longest);
     let most = "Member must have value less than or equal to 100";
     check_one("ListModels", &json!({"MaxResults": 101}), "'101'", "maxResults", most);
+    let weight = json!({"EndpointConfigName": "c", "ProductionVariants": [{"VariantName": "A", "InitialVariantWeight": -0.5}]});
+    let positive = "Member must have value greater than or equal to 0";
+    let path = "productionVariants.1.member.initialVariantWeight";
+    check_one("CreateEndpointConfig", &weight, "'-0.5'", path, positive);
     let least = "Member must have value greater than or equal to 50";
     let arn = "arn:aws:sagemaker:us-east-1:000000000000:model/m";
     check_one("ListTags", &json!({"ResourceArn": arn, "MaxResults": 49}), "'49'", "maxResults", least);
