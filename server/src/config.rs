@@ -4,6 +4,8 @@
 //! sees the environment, and it takes it as a value, so tests need none. See [`environment`] for the variables.
 
 pub mod environment;
+mod server;
+mod up;
 mod values;
 
 use std::ffi::{OsStr, OsString};
@@ -15,8 +17,10 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use models::LoadOptions;
 
 use environment::Environment;
+pub use server::{ServerArgs, ServerConfig};
+pub use up::{UpArgs, UpConfig};
 pub use values::{LogFormat, LogLevel};
-use values::{boolean, byte_count, log_level, millis, seconds};
+use values::{boolean, byte_count};
 
 /// Where SageMaker puts everything, unless `SAGEMAKER_BASE_DIR` says otherwise.
 const BASE_DIR: &str = "/opt/ml";
@@ -34,6 +38,8 @@ struct CommandLine {
 pub enum Command {
     /// Serve a model: /ping, /invocations, /execution-parameters; /models with --multi-model.
     Serve(Box<ServeArgs>),
+    /// SageMaker on one port: models, endpoints, invocations, S3, metrics, logs and autoscaling.
+    Up(Box<UpArgs>),
     /// Say what an artifact is, whether it loads and what it expects; score a row.
     Check(CheckArgs),
 }
@@ -62,54 +68,9 @@ pub struct ServeArgs {
     /// The port to listen on; 0 picks a free one.
     #[arg(long, default_value_t = 8080)]
     port: u16,
-    /// PEM certificate chain; with --tls-key, the server speaks TLS. Read again when it changes.
-    #[arg(long, value_name = "FILE", requires = "tls_key")]
-    tls_cert: Option<PathBuf>,
-    /// PEM private key of --tls-cert.
-    #[arg(long, value_name = "FILE", requires = "tls_cert")]
-    tls_key: Option<PathBuf>,
     /// The answer's media type when a request has no Accept; by default the model's.
     #[arg(long, value_name = "TYPE")]
     default_accept: Option<String>,
-    /// Threads that predict what is too long for a connection's thread; by default one a core.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    workers: Option<u16>,
-    /// Threads that serve connections; by default one a core.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    io_threads: Option<u16>,
-    /// Predictions that may wait for a worker before more are refused with Retry-After.
-    #[arg(long, value_name = "N", default_value_t = 256)]
-    queue_length: usize,
-    /// Connections served at once; more wait in the kernel's backlog.
-    #[arg(long, value_name = "N", default_value_t = 4096)]
-    connections: usize,
-    /// The largest request body, also unpacked.
-    #[arg(long, value_name = "BYTES", value_parser = byte_count, default_value = "6MiB")]
-    body_limit: u64,
-    /// The largest request head (HTTP/1.1: the read buffer; HTTP/2: the header list).
-    #[arg(long, value_name = "BYTES", value_parser = byte_count, default_value = "32KiB")]
-    head_limit: u64,
-    /// The most header fields of a request.
-    #[arg(long, value_name = "N", default_value_t = 64)]
-    headers: usize,
-    /// From a request's first byte to the end of its head.
-    #[arg(long, value_name = "TIME", value_parser = seconds, default_value = "10")]
-    head_timeout: Duration,
-    /// The longest pause inside a request body.
-    #[arg(long, value_name = "TIME", value_parser = seconds, default_value = "10")]
-    body_timeout: Duration,
-    /// From a request's head to its answer.
-    #[arg(long, value_name = "TIME", value_parser = seconds, default_value = "60")]
-    request_timeout: Duration,
-    /// How long a connection may idle.
-    #[arg(long, value_name = "TIME", value_parser = seconds, default_value = "75")]
-    idle_timeout: Duration,
-    /// How long requests in flight may take to finish after SIGTERM; the platform kills at 30 s.
-    #[arg(long, value_name = "TIME", value_parser = seconds, default_value = "25")]
-    drain_timeout: Duration,
-    /// How often the model is looked at for changes; 0 turns reloading off.
-    #[arg(long, value_name = "TIME", value_parser = millis, default_value = "1s")]
-    reload_interval: Duration,
     /// Selected answers of XGBoost, comma-separated: predicted_label, probabilities, …
     #[arg(long, value_name = "KEYS")]
     inference_output: Option<String>,
@@ -125,15 +86,11 @@ pub struct ServeArgs {
     /// XGBoost: libsvm indices of requests start at 1.
     #[arg(long, value_parser = boolean, num_args = 0..=1, default_missing_value = "true", default_value = "false")]
     xgboost_libsvm_one_based: bool,
-    /// error, warn, info, debug or trace.
-    #[arg(long, value_parser = log_level, default_value = "info")]
-    log_level: LogLevel,
-    /// json or text.
-    #[arg(long, value_enum, default_value = "json")]
-    log_format: LogFormat,
     /// Where artifacts are unpacked.
     #[arg(long, value_name = "DIR", default_value = "/tmp")]
     scratch: PathBuf,
+    #[command(flatten)]
+    server: ServerArgs,
 }
 
 /// `clary check`.
@@ -197,24 +154,12 @@ pub struct ServeConfig {
     pub model_memory_bytes: Option<u64>,
     /// Where to listen.
     pub address: SocketAddr,
-    /// TLS, when asked for.
-    pub tls: Option<TlsFiles>,
     /// The answer's media type without Accept.
     pub default_accept: Option<String>,
-    /// Threads of the compute pool.
-    pub workers: usize,
-    /// Threads that serve connections.
-    pub io_threads: usize,
-    /// All limits.
-    pub limits: Limits,
-    /// How often the model is looked at; zero is never.
-    pub reload_interval: Duration,
     /// How models load.
     pub load: LoadOptions,
-    /// The least level that is logged.
-    pub log_level: LogLevel,
-    /// How it is written.
-    pub log_format: LogFormat,
+    /// What every server takes.
+    pub server: ServerConfig,
     /// Where artifacts are unpacked.
     pub scratch: PathBuf,
     /// The `AWS_*` variables, for S3.
@@ -299,7 +244,6 @@ fn usage(error: &clap::Error) -> UsageError {
 impl ServeArgs {
     /// What the arguments mean on this machine; `exists` answers whether a path does.
     pub fn resolve(self, environment: &Environment, exists: impl Fn(&Path) -> bool) -> ServeConfig {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let model_dir = self.model_dir.clone().unwrap_or_else(|| self.base_dir.join("model"));
         // A server started without a model of its own, where SageMaker puts one, is a SageMaker container: there
         // the platform calls from outside.
@@ -310,36 +254,15 @@ impl ServeArgs {
             Ipv4Addr::LOCALHOST.into()
         });
         ServeConfig {
-            limits: self.limits(),
             load: self.load_options(),
             address: SocketAddr::new(address, self.port),
             multi_model: self.multi_model.then(|| self.base_dir.join("models")),
             model: self.model.unwrap_or_else(|| model_dir.to_string_lossy().into_owned()),
             model_memory_bytes: self.model_memory,
-            tls: self.tls_cert.zip(self.tls_key).map(|(certificate, key)| TlsFiles { certificate, key }),
             default_accept: self.default_accept,
-            workers: self.workers.map_or(cores, usize::from),
-            io_threads: self.io_threads.map_or(cores, usize::from),
-            reload_interval: self.reload_interval,
-            log_level: self.log_level,
-            log_format: self.log_format,
+            server: self.server.resolve(),
             scratch: self.scratch,
             aws: AwsVariables(environment.aws()),
-        }
-    }
-
-    fn limits(&self) -> Limits {
-        Limits {
-            connections: self.connections.max(1),
-            body_bytes: usize::try_from(self.body_limit).unwrap_or(usize::MAX),
-            head_bytes: usize::try_from(self.head_limit).unwrap_or(usize::MAX).max(HEAD_BYTES_MIN),
-            headers: self.headers,
-            head_timeout: self.head_timeout,
-            body_timeout: self.body_timeout,
-            request_timeout: self.request_timeout,
-            idle_timeout: self.idle_timeout,
-            drain_timeout: self.drain_timeout,
-            queue_length: self.queue_length.max(1),
         }
     }
 
@@ -353,9 +276,6 @@ impl ServeArgs {
         }
     }
 }
-
-/// The least head limit. Reason: hyper's HTTP/1.1 buffer cannot be smaller.
-const HEAD_BYTES_MIN: usize = 8192;
 
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@
 //! | module | is | knows alone |
 //! |---|---|---|
 //! | [`config`] | the command line and the environment | the environment |
-//! | [`serve`] | the parts put together | who needs what |
+//! | [`serve`], [`up`] | the parts put together | who needs what |
 //! | [`http`] | sockets, TLS, bodies, routes | hyper |
 //! | [`faces`] | the wire shapes of the interfaces | AWS's names |
 //! | [`serving`] | the data plane | which thread predicts |
@@ -27,5 +27,6 @@ pub mod serve;
 pub mod serving;
 pub mod shutdown;
 pub mod store;
+pub mod up;
 
 pub use serve::{Ended, Server};

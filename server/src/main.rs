@@ -5,9 +5,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use server::config::environment::Environment;
-use server::config::{self, Command, ServeArgs};
+use server::config::{self, Command, ServeArgs, UpArgs};
 use server::shutdown::Signals;
-use server::{Ended, Server, check, logging};
+use server::{Ended, Server, check, logging, up};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -22,6 +22,7 @@ fn main() -> ExitCode {
     };
     let done = match command {
         Command::Serve(arguments) => serve(*arguments, &environment),
+        Command::Up(arguments) => platform(*arguments, &environment),
         Command::Check(arguments) => {
             check::check(&arguments, &mut std::io::stdout().lock()).map(|()| ExitCode::SUCCESS)
         }
@@ -34,17 +35,32 @@ fn main() -> ExitCode {
 
 fn serve(arguments: ServeArgs, environment: &Environment) -> anyhow::Result<ExitCode> {
     let config = arguments.resolve(environment, Path::exists);
-    logging::start(config.log_level, config.log_format);
+    logging::start(config.server.log_level, config.server.log_format);
     tracing::info!(config = ?config, "resolved configuration");
     let server = Server::start(&config)?;
+    let is_tls = config.server.tls.is_some();
+    if !is_tls && !server.address().ip().is_loopback() {
+        tracing::warn!("reachable from outside without TLS or credentials, as a SageMaker container is");
+    }
+    run(server, is_tls)
+}
+
+fn platform(arguments: UpArgs, environment: &Environment) -> anyhow::Result<ExitCode> {
+    let config = arguments.resolve(environment);
+    let (level, format) = config.logging();
+    logging::start(level, format);
+    tracing::info!(config = ?config, "resolved configuration");
+    let is_tls = config.server.tls.is_some() || config.generates_certificate;
+    run(up::start(&config)?, is_tls)
+}
+
+/// Serves until a signal ends it.
+fn run(server: Server, is_tls: bool) -> anyhow::Result<ExitCode> {
     let mut signals = {
         let _entered = server.control().enter();
         Signals::listen()?
     };
-    tracing::info!(address = %server.address(), tls = config.tls.is_some(), "listening");
-    if config.tls.is_none() && !server.address().ip().is_loopback() {
-        tracing::warn!("reachable from outside without TLS or credentials, as a SageMaker container is");
-    }
+    tracing::info!(address = %server.address(), tls = is_tls, "listening");
     let (second, at_once) = tokio::sync::oneshot::channel();
     let end = async {
         let signal = signals.next().await;

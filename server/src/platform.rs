@@ -1,12 +1,13 @@
 //! What the faces of `clary up` share.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use wire::Scope;
 
 use crate::control::Database;
 use crate::metrics::Metrics;
-use crate::serving::ModelServer;
+use crate::serving::{Health, ModelServer};
 
 /// The platform: each part is owned by the module of its type.
 #[derive(Debug)]
@@ -17,8 +18,14 @@ pub struct Platform {
     pub server: Arc<ModelServer>,
     /// The durable state.
     pub database: Database,
+    /// What health checks hear.
+    pub health: Arc<Health>,
+    /// From a request's head to its answer.
+    pub request_timeout: Duration,
     /// The process's numbers.
     pub metrics: Arc<Metrics>,
     /// The control plane's runtime.
     pub runtime: tokio::runtime::Handle,
+    /// The lock of the data directory: held as long as anything may write there.
+    pub lock: std::fs::File,
 }

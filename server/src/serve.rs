@@ -1,4 +1,4 @@
-//! `clary serve`: the parts put together, started and drained.
+//! `clary serve`: the parts put together, started and drained. What `clary up` puts together is started and drained alike.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,7 +7,8 @@ use anyhow::Context;
 use codecs::{ContentType, Format};
 use tokio::runtime::Runtime;
 
-use crate::config::ServeConfig;
+use crate::config::{ServeConfig, ServerConfig};
+use crate::faces::Face;
 use crate::faces::container::{Container, ENDPOINT};
 use crate::faces::multi_model::MultiModel;
 use crate::http::{Acceptor, Certificates, Listener};
@@ -47,18 +48,30 @@ impl Server {
         let listener =
             Listener::bind(config.address).with_context(|| format!("cannot listen on {}", config.address))?;
         let address = listener.address()?;
-        let certificates = config.tls.clone().map(Certificates::load).transpose()?;
+        let certificates = config.server.tls.clone().map(Certificates::load).transpose()?;
         let runtime = rt::control()?;
         let container = Arc::new(container(config, &runtime)?);
         if config.multi_model.is_none() {
             runtime.spawn(reloader(config, &container)?.run());
         }
+        Self::open(listener, address, Face::Container(container), &config.server, certificates, runtime)
+    }
+
+    /// Starts the threads that serve `face` behind `listener`.
+    pub(crate) fn open(
+        listener: Listener,
+        address: SocketAddr,
+        face: Face,
+        config: &ServerConfig,
+        certificates: Option<Arc<Certificates>>,
+        runtime: Runtime,
+    ) -> anyhow::Result<Self> {
         if let Some(certificates) = &certificates {
             runtime.spawn(Arc::clone(certificates).watch());
         }
         let entered = runtime.enter();
         let acceptor =
-            Acceptor::start(listener, config.io_threads, container, config.limits.clone(), certificates)?;
+            Acceptor::start(listener, config.io_threads, face, config.limits.clone(), certificates)?;
         drop(entered);
         Ok(Self { address, acceptor, runtime })
     }
@@ -92,9 +105,9 @@ impl Server {
 fn container(config: &ServeConfig, runtime: &Runtime) -> anyhow::Result<Container> {
     let metrics = Arc::new(Metrics::default());
     let options = ModelServerOptions {
-        workers: config.workers,
-        queue_length: config.limits.queue_length,
-        body_bytes_max: config.limits.body_bytes,
+        workers: config.server.workers,
+        queue_length: config.server.limits.queue_length,
+        body_bytes_max: config.server.limits.body_bytes,
     };
     let server = Arc::new(ModelServer::start(options, Arc::clone(&metrics))?);
     let health = Arc::new(Health::default());
@@ -114,9 +127,9 @@ fn container(config: &ServeConfig, runtime: &Runtime) -> anyhow::Result<Containe
         health,
         metrics,
         models,
-        workers: config.workers,
-        body_bytes_max: config.limits.body_bytes,
-        request_timeout: config.limits.request_timeout,
+        workers: config.server.workers,
+        body_bytes_max: config.server.limits.body_bytes,
+        request_timeout: config.server.limits.request_timeout,
     })
 }
 
@@ -139,6 +152,6 @@ fn reloader(config: &ServeConfig, container: &Container) -> anyhow::Result<Reloa
         server: Arc::clone(&container.server),
         health: Arc::clone(&container.health),
         metrics: Arc::clone(&container.metrics),
-        interval: config.reload_interval,
+        interval: config.server.reload_interval,
     })
 }

@@ -1,5 +1,6 @@
 //! Precedence, units and refusals, with the environment as a value.
 
+use super::values::{millis, seconds};
 use super::*;
 
 fn serve(arguments: &[&str], variables: &[(&str, &str)]) -> ServeConfig {
@@ -9,7 +10,7 @@ fn serve(arguments: &[&str], variables: &[(&str, &str)]) -> ServeConfig {
         Command::Serve(arguments) => {
             arguments.resolve(&environment, |path| path == Path::new("/opt/ml/model"))
         }
-        Command::Check(_) => panic!("expected serve"),
+        other => panic!("expected serve, found {other:?}"),
     }
 }
 
@@ -94,14 +95,14 @@ fn sagemakers_variables_mean_what_its_containers_mean() {
     assert_eq!(config.multi_model.as_deref(), Some(Path::new("/opt/ml/models")));
     assert!(config.load.batch && config.load.ensemble_disabled);
     assert_eq!(config.load.inference_output.as_deref(), Some("probabilities"));
-    assert_eq!(config.workers, 3);
-    assert_eq!(config.limits.request_timeout, Duration::from_secs(7));
-    assert_eq!(config.limits.body_bytes, 2 << 20);
-    assert_eq!(config.log_level, LogLevel::Debug);
+    assert_eq!(config.server.workers, 3);
+    assert_eq!(config.server.limits.request_timeout, Duration::from_secs(7));
+    assert_eq!(config.server.limits.body_bytes, 2 << 20);
+    assert_eq!(config.server.log_level, LogLevel::Debug);
     assert_eq!(config.aws.0, [("aws_endpoint_url".to_owned(), "http://127.0.0.1:9000".to_owned())]);
     assert_eq!(format!("{:?}", config.aws), r#"["aws_endpoint_url"]"#);
     let max_content_length = [("MAX_CONTENT_LENGTH", "100"), ("SAGEMAKER_MAX_PAYLOAD_IN_MB", "2")];
-    assert_eq!(serve(&["clary", "serve"], &max_content_length).limits.body_bytes, 100);
+    assert_eq!(serve(&["clary", "serve"], &max_content_length).server.limits.body_bytes, 100);
 }
 
 #[test]

@@ -1,13 +1,51 @@
 //! The wire shapes of the interfaces we speak, one file each; what they answer goes to HTTP as an [`Answer`].
 
+pub mod autoscaling;
 pub mod aws;
+pub mod cloudwatch;
 pub mod container;
+pub mod iam;
+pub mod logs;
 pub mod multi_model;
+pub mod sagemaker;
+pub mod signals;
+pub mod sts;
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::error::{Code, Error};
-use crate::metrics::Phases;
+use crate::metrics::{Metrics, Phases};
+use crate::platform::Platform;
+use crate::serving::Health;
+
+/// What a server shows to the world.
+#[derive(Debug)]
+pub enum Face {
+    /// A SageMaker container: `clary serve`.
+    Container(Arc<container::Container>),
+    /// The services of SageMaker on one port: `clary up`.
+    Platform(Arc<Platform>),
+}
+
+impl Face {
+    /// The process's numbers.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        match self {
+            Self::Container(container) => &container.metrics,
+            Self::Platform(platform) => &platform.metrics,
+        }
+    }
+
+    /// What health checks hear.
+    pub fn health(&self) -> &Arc<Health> {
+        match self {
+            Self::Container(container) => &container.health,
+            Self::Platform(platform) => &platform.health,
+        }
+    }
+}
 
 /// Plain text, for messages and metrics.
 const TEXT: &str = "text/plain; charset=utf-8";

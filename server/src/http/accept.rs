@@ -11,13 +11,15 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use super::connection;
 use super::tls::Certificates;
 use crate::config::Limits;
-use crate::faces::container::Container;
+use crate::faces::Face;
+use crate::metrics::Metrics;
 use crate::rt;
+use crate::serving::Health;
 
 /// Connections the kernel keeps for us. Reason: a burst while the acceptor is not scheduled; the kernel caps it by its
 /// own setting.
@@ -25,6 +27,9 @@ const BACKLOG: i32 = 1024;
 
 /// Connections handed to a thread that it has not picked up. Reason: it picks up between two requests.
 const HAND_OVER_MAX: usize = 1024;
+
+/// Requests that the control runtime works on at once. Reason: each holds its body; what is beyond hears to come again.
+const CONTROL_REQUESTS_MAX: usize = 1024;
 
 /// How long the acceptor waits when it cannot accept: no file descriptor is free, or the connection limit is reached.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
@@ -63,13 +68,17 @@ impl Listener {
 /// What all connections share.
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) container: Arc<Container>,
+    pub(super) face: Face,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) health: Arc<Health>,
     pub(super) limits: Limits,
     pub(super) certificates: Option<Arc<Certificates>>,
     /// Set once; answers then end their connections.
     pub(super) is_draining: AtomicBool,
     /// Bytes of bodies that are being received.
     pub(super) body_bytes: AtomicUsize,
+    /// Requests that the control runtime may work on.
+    pub(super) control_places: Arc<Semaphore>,
 }
 
 /// A data-plane thread, as the acceptor sees it.
@@ -91,8 +100,8 @@ struct Open {
 impl Open {
     fn new(of_worker: &Arc<AtomicUsize>, shared: &Arc<Shared>) -> Self {
         of_worker.fetch_add(1, Ordering::Relaxed);
-        shared.container.metrics.connections.increment(1);
-        shared.container.metrics.connections_accepted.increment(1);
+        shared.metrics.connections.increment(1);
+        shared.metrics.connections_accepted.increment(1);
         Self { of_worker: Arc::clone(of_worker), shared: Arc::clone(shared) }
     }
 }
@@ -100,7 +109,7 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         self.of_worker.fetch_sub(1, Ordering::Relaxed);
-        self.shared.container.metrics.connections.decrement(1);
+        self.shared.metrics.connections.decrement(1);
     }
 }
 
@@ -120,13 +129,22 @@ impl Acceptor {
     pub fn start(
         listener: Listener,
         threads: usize,
-        container: Arc<Container>,
+        face: Face,
         limits: Limits,
         certificates: Option<Arc<Certificates>>,
     ) -> io::Result<Self> {
         let listener = TcpListener::from_std(listener.0.into())?;
         let (is_draining, body_bytes) = (AtomicBool::new(false), AtomicUsize::new(0));
-        let shared = Arc::new(Shared { container, limits, certificates, is_draining, body_bytes });
+        let shared = Arc::new(Shared {
+            metrics: Arc::clone(face.metrics()),
+            health: Arc::clone(face.health()),
+            face,
+            limits,
+            certificates,
+            is_draining,
+            body_bytes,
+            control_places: Arc::new(Semaphore::new(CONTROL_REQUESTS_MAX)),
+        });
         let workers = (0..threads).map(|index| start_worker(index, &shared)).collect::<io::Result<_>>()?;
         Ok(Self { listener, workers, shared })
     }
@@ -140,7 +158,7 @@ impl Acceptor {
                 () = self.accept_one() => {}
             }
         }
-        self.shared.container.health.drain();
+        self.shared.health.drain();
         while tokio::time::timeout(Duration::ZERO, self.accept_one()).await.is_ok() {}
         self.shared.is_draining.store(true, Ordering::Release);
         Draining { workers: self.workers, shared: self.shared }

@@ -5,8 +5,6 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
@@ -17,9 +15,11 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use super::accept::Shared;
+use super::answer::AnswerBody;
 use super::io::Watched;
-use super::service;
 use super::watch::{InFlight, LOOK_INTERVAL, Looks, Verdict, Watch};
+use super::{platform, service};
+use crate::faces::Face;
 
 /// Streams of an HTTP/2 connection. Reason: the usual default of clients; more wait in the client.
 const STREAMS_MAX: u32 = 128;
@@ -52,10 +52,10 @@ pub(super) async fn serve(stream: TcpStream, shared: Arc<Shared>) {
             serve_http(stream, is_http2, shared).await;
         }
         Ok(Err(error)) => {
-            shared.container.metrics.tls_failures.increment(1);
+            shared.metrics.tls_failures.increment(1);
             tracing::debug!(%error, "TLS handshake failed");
         }
-        Err(_) => shared.container.metrics.tls_failures.increment(1),
+        Err(_) => shared.metrics.tls_failures.increment(1),
     }
 }
 
@@ -149,14 +149,20 @@ async fn watched(connection: impl Connection, mut looks: Looks, watch: &Watch, s
 }
 
 /// Requests to answers.
-trait Answers: Service<Request<Incoming>, Response = Response<Full<Bytes>>, Error = Infallible> {}
+trait Answers: Service<Request<Incoming>, Response = Response<AnswerBody>, Error = Infallible> {}
 
-impl<S: Service<Request<Incoming>, Response = Response<Full<Bytes>>, Error = Infallible>> Answers for S {}
+impl<S: Service<Request<Incoming>, Response = Response<AnswerBody>, Error = Infallible>> Answers for S {}
 
 /// What answers the requests of one connection. Its future has no box: hyper keeps a place for it.
 fn answers(shared: Arc<Shared>, watch: Arc<Watch>) -> impl Answers<Future: Send> {
     service_fn(move |request| {
         let (shared, open) = (Arc::clone(&shared), InFlight::new(&watch));
-        async move { Ok(service::answer(&shared, open.watch(), request).await) }
+        async move {
+            let shared = &shared;
+            Ok(match &shared.face {
+                Face::Container(container) => service::answer(shared, container, open.watch(), request).await,
+                Face::Platform(platform) => platform::answer(shared, platform, open, request).await,
+            })
+        }
     })
 }

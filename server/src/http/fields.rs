@@ -18,7 +18,7 @@ pub(super) struct Single<'a> {
 }
 
 impl<'a> Single<'a> {
-    fn see(&mut self, value: &'a HeaderValue) {
+    pub(super) fn see(&mut self, value: &'a HeaderValue) {
         self.is_repeated = self.value.is_some();
         self.value = Some(value);
     }
@@ -59,7 +59,16 @@ pub(super) struct Fields<'a> {
 impl<'a> Fields<'a> {
     /// Looks at each field once.
     pub(super) fn of(headers: &'a HeaderMap) -> Self {
-        let mut fields = Self {
+        let mut fields = Self::empty(headers);
+        for (name, value) in headers {
+            fields.see(name.as_str(), value);
+        }
+        fields
+    }
+
+    /// Before any field was looked at.
+    pub(super) fn empty(headers: &'a HeaderMap) -> Self {
+        Self {
             headers,
             content_type: Single::default(),
             content_encoding: Single::default(),
@@ -68,20 +77,21 @@ impl<'a> Fields<'a> {
             has_transfer_encoding: false,
             has_expect: false,
             wants_timing: false,
-        };
-        for (name, value) in headers {
-            match name.as_str() {
-                "content-type" => fields.content_type.see(value),
-                "accept" => fields.accept.see(value),
-                "content-encoding" => fields.content_encoding.see(value),
-                CUSTOM_ATTRIBUTES => fields.custom_attributes.see(value),
-                "transfer-encoding" => fields.has_transfer_encoding = true,
-                "expect" => fields.has_expect = true,
-                "server-timing" => fields.wants_timing = true,
-                _ => {}
-            }
         }
-        fields
+    }
+
+    /// Looks at one field.
+    pub(super) fn see(&mut self, name: &str, value: &'a HeaderValue) {
+        match name {
+            "content-type" => self.content_type.see(value),
+            "accept" => self.accept.see(value),
+            "content-encoding" => self.content_encoding.see(value),
+            CUSTOM_ATTRIBUTES => self.custom_attributes.see(value),
+            "transfer-encoding" => self.has_transfer_encoding = true,
+            "expect" => self.has_expect = true,
+            "server-timing" => self.wants_timing = true,
+            _ => {}
+        }
     }
 
     /// `Accept`, whose fields are one list.

@@ -1,17 +1,17 @@
-//! One request to one answer: route, headers, body, face; and the headers that every answer has.
+//! `clary serve`: one request to one answer: route, headers, body, face; and the headers that every answer has.
 
 use std::fmt::Write;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use hyper::http::request::Parts;
 use hyper::{Request, Response, StatusCode, Version};
 
 use super::accept::Shared;
+use super::answer::AnswerBody;
 use super::body;
 use super::fields::{self, Fields};
 use super::request_id::{self, RequestId};
@@ -19,7 +19,7 @@ use super::route::Route;
 use super::watch::Watch;
 use crate::error::{Code, Error};
 use crate::faces::Answer;
-use crate::faces::container::{ENDPOINT, InvocationHeaders, RequestClock};
+use crate::faces::container::{Container, ENDPOINT, InvocationHeaders, RequestClock};
 use crate::faces::multi_model::{self, MultiModel};
 use crate::metrics::Phases;
 
@@ -38,9 +38,10 @@ const ANSWER_HEADERS: usize = 8;
 /// Answers `request`.
 pub(super) async fn answer(
     shared: &Shared,
+    container: &Container,
     watch: &Watch,
     request: Request<Incoming>,
-) -> Response<Full<Bytes>> {
+) -> Response<AnswerBody> {
     let started = Instant::now();
     let id = RequestId::next();
     let (head, mut body) = request.into_parts();
@@ -48,9 +49,9 @@ pub(super) async fn answer(
     let clock = RequestClock { started, point: request_id::point() };
     let answer = if fields.has_transfer_encoding && watch.has_two_lengths() {
         let (expected, found) = ("none beside transfer-encoding", "both".into());
-        shared.container.refuse(ENDPOINT, &Error::Header { name: "content-length", expected, found })
+        container.refuse(ENDPOINT, &Error::Header { name: "content-length", expected, found })
     } else {
-        dispatch(shared, &head, &fields, &mut body, clock).await
+        dispatch(shared, container, &head, &fields, &mut body, clock).await
     };
     // A client that waits for leave to send its body gets its answer instead; one that is too slow was waited for.
     let is_sending = !body.is_end_stream() && answer.code != Code::BodyTimeout;
@@ -65,17 +66,17 @@ pub(super) async fn answer(
         micros = started.elapsed().as_micros() as u64,
         "request"
     );
-    respond(shared, &head, &fields, &id, answer)
+    respond(shared, container, &head, &fields, &id, answer)
 }
 
 async fn dispatch(
     shared: &Shared,
+    container: &Container,
     head: &Parts,
     fields: &Fields<'_>,
     body: &mut Incoming,
     clock: RequestClock,
 ) -> Answer {
-    let container = &shared.container;
     let path = head.uri.path();
     let route = match Route::of(head.method.as_str(), path, container.models.is_some()) {
         Ok(Some(route)) => route,
@@ -83,7 +84,7 @@ async fn dispatch(
         Err(error) => return container.refuse(ENDPOINT, &error),
     };
     match route {
-        Route::Invoke => invoke(shared, ENDPOINT, fields, body, clock).await,
+        Route::Invoke => invoke(shared, container, ENDPOINT, fields, body, clock).await,
         Route::Ping => container.ping(),
         Route::ExecutionParameters => container.execution_parameters(),
         Route::Metrics => container.metrics(),
@@ -91,37 +92,42 @@ async fn dispatch(
             let models = container.models.as_ref().expect("the route is one of a multi-model server");
             match route {
                 Route::InvokeModel(name) => match models.find(name) {
-                    Ok(()) => invoke(shared, name, fields, body, clock).await,
+                    Ok(()) => invoke(shared, container, name, fields, body, clock).await,
                     Err(error) => container.refuse(name, &error),
                 },
                 Route::ListModels => models.list(head.uri.query()),
                 Route::DescribeModel(name) => models.describe(name),
                 Route::UnloadModel(name) => models.unload(name).await,
-                _ => load_model(shared, models, body).await,
+                _ => load_model(shared, container, models, body).await,
             }
         }
     }
 }
 
-async fn load_model(shared: &Shared, models: &std::sync::Arc<MultiModel>, body: &mut Incoming) -> Answer {
+async fn load_model(
+    shared: &Shared,
+    container: &Container,
+    models: &Arc<MultiModel>,
+    body: &mut Incoming,
+) -> Answer {
     match body::read(body, shared, multi_model::BODY_BYTES_MAX).await {
         Ok((body, _share)) => models.load(&body).await,
-        Err(error) => shared.container.refuse(ENDPOINT, &error),
+        Err(error) => container.refuse(ENDPOINT, &error),
     }
 }
 
 async fn invoke(
     shared: &Shared,
+    container: &Container,
     endpoint: &str,
     fields: &Fields<'_>,
     body: &mut Incoming,
     clock: RequestClock,
 ) -> Answer {
-    let container = &shared.container;
     if body.is_end_stream() {
         return container.no_content(endpoint);
     }
-    match try_invoke(shared, endpoint, fields, body, clock).await {
+    match try_invoke(shared, container, endpoint, fields, body, clock).await {
         Ok(answer) => answer,
         Err(error) => container.refuse(endpoint, &error),
     }
@@ -129,6 +135,7 @@ async fn invoke(
 
 async fn try_invoke(
     shared: &Shared,
+    container: &Container,
     endpoint: &str,
     fields: &Fields<'_>,
     body: &mut Incoming,
@@ -143,17 +150,18 @@ async fn try_invoke(
     };
     let payload = headers.check()?;
     let (body, _share) = body::read(body, shared, shared.limits.body_bytes).await?;
-    Ok(shared.container.invoke(endpoint, &headers, payload, body, clock).await)
+    Ok(container.invoke(endpoint, &headers, payload, body, clock).await)
 }
 
 fn respond(
     shared: &Shared,
+    container: &Container,
     head: &Parts,
     fields: &Fields<'_>,
     id: &RequestId,
     answer: Answer,
-) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(answer.body));
+) -> Response<AnswerBody> {
+    let mut response = Response::new(AnswerBody::full(answer.body));
     let status = StatusCode::from_u16(answer.code.status()).expect("the table holds statuses of HTTP");
     *response.status_mut() = status;
     let mut headers = HeaderMap::with_capacity(ANSWER_HEADERS);
@@ -162,7 +170,7 @@ fn respond(
     }
     let id = HeaderValue::from_bytes(id.as_bytes()).expect("an id is ASCII");
     headers.insert(REQUEST_ID, id);
-    if let Some(digest) = answer.digest.or_else(|| shared.container.server.digest(ENDPOINT)) {
+    if let Some(digest) = answer.digest.or_else(|| container.server.digest(ENDPOINT)) {
         headers.insert(ARTIFACT, HeaderValue::from_maybe_shared(digest).expect("a digest is hexadecimal"));
     }
     if let Some(attributes) = fields.custom_attributes.value().filter(|_| answer.phases.is_some()) {

@@ -23,6 +23,8 @@ pub(super) struct Watch {
     in_flight: AtomicU32,
     /// Whether something was read since the last answer: a head has begun.
     has_head_begun: AtomicBool,
+    /// Streamed answers of which a piece is with the client's side of the socket: it has to take it.
+    awaited: AtomicU32,
     /// Counts reads and writes.
     movements: AtomicU32,
     /// What was read since the last answer and before the next request: its head, and perhaps a part of its body.
@@ -105,6 +107,42 @@ impl Drop for InFlight {
     }
 }
 
+/// An answer that is being streamed: its request is in flight until its last piece is.
+#[derive(Debug)]
+pub(super) struct Streaming {
+    open: InFlight,
+    awaits_client: bool,
+}
+
+impl Streaming {
+    /// Of the request `open`.
+    pub(super) fn new(open: InFlight) -> Self {
+        Self { open, awaits_client: false }
+    }
+
+    /// A piece was given to the connection: the client has to take it, before it is asked for the next.
+    pub(super) fn wait_for_client(&mut self) {
+        if !self.awaits_client {
+            self.awaits_client = true;
+            self.open.0.awaited.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The connection has room for a further piece: what comes of that is not the client's matter.
+    pub(super) fn wait_for_server(&mut self) {
+        if self.awaits_client {
+            self.awaits_client = false;
+            self.open.0.awaited.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Streaming {
+    fn drop(&mut self) {
+        self.wait_for_server();
+    }
+}
+
 /// What to do with a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
@@ -145,7 +183,8 @@ impl Looks {
         let has_head_begun = is_idle && watch.has_head_begun.load(Ordering::Relaxed);
         self.head = if has_head_begun { self.head + 1 } else { 0 };
         let is_slow = LOOK_INTERVAL * self.head > limits.head_timeout;
-        let is_stuck = is_idle && LOOK_INTERVAL * self.still > limits.idle_timeout;
+        let waits_for_client = is_idle || watch.awaited.load(Ordering::Relaxed) > 0;
+        let is_stuck = waits_for_client && LOOK_INTERVAL * self.still > limits.idle_timeout;
         if is_slow || is_stuck {
             return Verdict::Cut;
         }
@@ -197,20 +236,25 @@ mod tests {
         }
     }
 
-    /// Looks after each step; a step is a read, a request's begin or end, or nothing.
+    /// Looks after each step; a step is a read, a request's begin or end, its answer's becoming a stream, a piece given to
+    /// or taken by the client, a write, or nothing.
     fn check(steps: &str, is_draining: bool, expected: &[Verdict]) {
         let (watch, mut looks, limits) = (Arc::new(Watch::default()), Looks::default(), limits());
-        let mut open = None;
+        let (mut open, mut streaming) = (None, None);
         for (number, (step, expected)) in steps.chars().zip(expected).enumerate() {
             match step {
                 'r' => watch.has_read(b"x"),
                 'b' => open = Some(InFlight::new(&watch)),
-                'e' => open = None,
+                'e' => (open, streaming) = (None, None),
+                's' => streaming = open.take().map(Streaming::new),
+                'g' => streaming.as_mut().map(Streaming::wait_for_client).unwrap_or_default(),
+                'm' => streaming.as_mut().map(Streaming::wait_for_server).unwrap_or_default(),
+                'w' => watch.has_moved(),
                 _ => {}
             }
             assert_eq!(looks.next(&watch, &limits, is_draining), *expected, "look {number} of {steps}");
         }
-        drop(open);
+        drop((open, streaming));
     }
 
     #[test]
@@ -221,6 +265,17 @@ mod tests {
         check("rbrrr", false, &[GoOn, GoOn, GoOn, GoOn, GoOn]);
         check("rb.........", false, &[GoOn; 11]);
         check("rbe.....", false, &[GoOn, GoOn, GoOn, GoOn, GoOn, Cut]);
+    }
+
+    #[test]
+    fn a_stream_is_cut_when_its_client_takes_nothing_and_only_then() {
+        use Verdict::{Cut, GoOn};
+        check("rbs.......", false, &[GoOn; 11]);
+        check("rbsr.......", false, &[GoOn; 12]);
+        check("rbsg....", false, &[GoOn, GoOn, GoOn, GoOn, GoOn, GoOn, GoOn, Cut]);
+        check("rbsgw.w.w.w.w.w.", false, &[GoOn; 17]);
+        check("rbsgm......", false, &[GoOn; 12]);
+        check("rbsge.....", false, &[GoOn, GoOn, GoOn, GoOn, GoOn, GoOn, GoOn, GoOn, Cut]);
     }
 
     #[test]

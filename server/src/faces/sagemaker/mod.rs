@@ -1,0 +1,16 @@
+//! SageMaker's control plane: operations on models, endpoint configurations, endpoints and tags.
+
+use std::sync::Arc;
+
+use wire::AwsError;
+
+use crate::faces::aws::{Call, Reply};
+use crate::platform::Platform;
+
+/// Answers `call`.
+///
+/// # Errors
+/// When it is not what the operation takes, or there is no such operation here.
+pub async fn answer(_platform: &Arc<Platform>, call: Call) -> Reply {
+    Err(AwsError::unknown_operation("SageMaker", &call.operation))
+}

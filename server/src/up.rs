@@ -1,0 +1,81 @@
+//! `clary up`: the platform's parts put together. What stands on disk is brought to life before the first request is let in.
+
+use std::fs::{File, TryLockError};
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use wire::Scope;
+
+use crate::config::UpConfig;
+use crate::control::Database;
+use crate::faces::Face;
+use crate::http::{Certificates, Listener};
+use crate::metrics::Metrics;
+use crate::platform::Platform;
+use crate::rt;
+use crate::serve::Server;
+use crate::serving::{Health, ModelServer, ModelServerOptions};
+
+/// Binds, opens the data directory and starts all threads.
+///
+/// # Errors
+/// When the address or the directory is taken, or the state cannot be read.
+pub fn start(config: &UpConfig) -> anyhow::Result<Server> {
+    refuse_open_doors(config)?;
+    // First of all, so that a platform's first health check waits instead of being refused.
+    let listener =
+        Listener::bind(config.address).with_context(|| format!("cannot listen on {}", config.address))?;
+    let address = listener.address()?;
+    let lock = lock(&config.data)?;
+    let certificates = config.server.tls.clone().map(Certificates::load).transpose()?;
+    let runtime = rt::control()?;
+    let metrics = Arc::new(Metrics::default());
+    let options = ModelServerOptions {
+        workers: config.server.workers,
+        queue_length: config.server.limits.queue_length,
+        body_bytes_max: config.server.limits.body_bytes,
+    };
+    let health = Arc::new(Health::default());
+    let platform = Arc::new(Platform {
+        scope: Scope { region: config.region.clone(), account: config.account.clone() },
+        server: Arc::new(ModelServer::start(options, Arc::clone(&metrics))?),
+        database: Database::open(&config.data.join("state.sqlite"))?,
+        health: Arc::clone(&health),
+        request_timeout: config.server.limits.request_timeout,
+        metrics,
+        runtime: runtime.handle().clone(),
+        lock,
+    });
+    health.ready();
+    Server::open(listener, address, Face::Platform(platform), &config.server, certificates, runtime)
+}
+
+/// Without credentials anybody may do anything: then only this machine is let in.
+fn refuse_open_doors(config: &UpConfig) -> anyhow::Result<()> {
+    if config.credentials.is_none() && !config.address.ip().is_loopback() {
+        bail!(
+            "expected --credentials to listen beyond this machine on {}, found none: anybody could do anything",
+            config.address
+        );
+    }
+    Ok(())
+}
+
+/// Makes the data directory and takes its lock: two servers of one directory would undo each other's work.
+fn lock(data: &Path) -> anyhow::Result<File> {
+    std::fs::create_dir_all(data)
+        .with_context(|| format!("cannot make the data directory {}", data.display()))?;
+    let path = data.join("lock");
+    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = file.with_context(|| format!("cannot open {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            bail!("data directory {}: expected no other server on it, found one running", data.display())
+        }
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("cannot lock {}", path.display()))
+        }
+    }
+}
