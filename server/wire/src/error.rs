@@ -110,6 +110,8 @@ codes! {
     RequestTimeTooSkewed = 403,
     /// A body that is not the one that was signed (S3).
     XAmzContentSHA256Mismatch = 400,
+    /// A body that is not framed as its head says (S3).
+    IncompleteBody = 400,
     /// Too fast (Query services).
     Throttling = 400,
     /// Too fast (S3).
