@@ -2,11 +2,11 @@
 //! `cargo bench -p server --bench metrics`.
 
 use std::hint::black_box;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use divan::Bencher;
 use server::error::Code;
-use server::metrics::{Metrics, Phases};
+use server::metrics::{Metrics, Phases, VariantLabels, VariantMetrics};
 
 fn main() {
     divan::main();
@@ -16,6 +16,22 @@ fn main() {
 #[divan::bench(threads = [1, 2])]
 fn invocation(bencher: Bencher<'_, '_>) {
     let variant = Metrics::default().variant("model", "AllTraffic");
+    counted(bencher, &variant);
+}
+
+/// The same where periods are kept too, as `clary up` does.
+#[divan::bench(threads = [1, 2])]
+fn production_invocation(bencher: Bencher<'_, '_>) {
+    let labels =
+        VariantLabels { endpoint: "e".into(), variant: "AllTraffic".into(), config: Some("c".into()) };
+    let metrics = Metrics::default();
+    let variant = metrics.production_variant(labels);
+    counted(bencher, &variant);
+}
+
+fn counted(bencher: Bencher<'_, '_>, variant: &VariantMetrics) {
+    let started = Instant::now();
+    let ended = started + Duration::from_micros(55);
     let phases = Phases {
         queue: Duration::ZERO,
         decode: Duration::from_nanos(3_100),
@@ -23,8 +39,8 @@ fn invocation(bencher: Bencher<'_, '_>) {
         encode: Duration::from_nanos(450),
     };
     bencher.bench(|| {
-        variant.begin();
-        variant.end(black_box(Code::Ok), Some(black_box(&phases)), black_box(Duration::from_micros(55)));
+        variant.begin(black_box(started));
+        variant.end(black_box(Code::Ok), Some(black_box(&phases)), black_box(started), black_box(ended));
     });
 }
 

@@ -5,17 +5,33 @@
 //! in a shard of its own cache lines. Histograms have fixed buckets, so memory does not grow between scrapes.
 
 mod cells;
+mod concurrency;
 mod histogram;
+mod measure;
+mod page;
+mod period;
+mod process;
 mod registry;
 mod sharded;
 mod text;
+mod variant;
 
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
-use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder, Unit};
+use metrics::{Counter, CounterFn, Gauge, Histogram, Key, Label, Metadata, Recorder, Unit};
+use wire::Timestamp;
 
+pub use concurrency::Level;
+pub use measure::Measure;
+pub use period::Times;
+pub use process::Process;
 pub use registry::Registry;
+pub use variant::{VariantLabels, VariantMetrics, VariantPeriod};
+
+use text::Text;
+use variant::ByCode;
 
 use crate::error::Code;
 
@@ -32,6 +48,17 @@ const CACHE_HITS: &str = "clary_model_cache_hits_total";
 const CACHE_MISSES: &str = "clary_model_cache_misses_total";
 const INVOCATIONS: &str = "clary_invocations_total";
 const INFLIGHT: &str = "clary_inflight";
+const CONCURRENT_REQUESTS: &str = "clary_concurrent_requests";
+const CONCURRENT_REQUESTS_AVERAGE: &str = "clary_concurrent_requests_avg10s";
+const CONCURRENT_REQUESTS_MAX: &str = "clary_concurrent_requests_max10s";
+const INVOCATIONS_PER_INSTANCE: &str = "clary_invocations_per_instance_total";
+const REPLICAS_READY: &str = "clary_replicas_ready";
+const REPLICAS_DESIRED: &str = "clary_replicas_desired";
+const LAST_REQUEST: &str = "clary_last_request_timestamp_seconds";
+/// Prometheus' own name for it.
+const PROCESS_CPU: &str = "process_cpu_seconds_total";
+/// Prometheus' own name for it.
+const PROCESS_MEMORY: &str = "process_resident_memory_bytes";
 const MODEL_LATENCY: &str = "clary_model_latency_seconds";
 const OVERHEAD_LATENCY: &str = "clary_overhead_latency_seconds";
 /// In the order of [`Phases::named`].
@@ -51,11 +78,22 @@ const COUNTERS: [(&str, &str); 8] = [
 ];
 
 /// What is said of each gauge.
-const GAUGES: [(&str, &str); 4] = [
+const GAUGES: [(&str, &str); 3] = [
     (CONNECTIONS, "Connections served now."),
     (QUEUE_DEPTH, "Predictions that wait for a worker."),
     (MODELS_LOADED, "Models in memory."),
-    (INFLIGHT, "Invocations in flight."),
+];
+
+/// What is computed for each variant when the page is read: its kind, and what is said of it.
+const DERIVED: [(&str, &str, &str); 8] = [
+    (INFLIGHT, "gauge", "Invocations in flight."),
+    (CONCURRENT_REQUESTS, "gauge", "Invocations in flight, those that wait included."),
+    (CONCURRENT_REQUESTS_AVERAGE, "gauge", "Their time-weighted mean over the last 10 s period."),
+    (CONCURRENT_REQUESTS_MAX, "gauge", "The most of them in the last 10 s period."),
+    (INVOCATIONS_PER_INSTANCE, "counter", "Invocations, each over the instances of its moment."),
+    (REPLICAS_READY, "gauge", "Instances that serve."),
+    (REPLICAS_DESIRED, "gauge", "Instances that should serve."),
+    (LAST_REQUEST, "gauge", "The end of the last 10 s period with requests; 0 before the first."),
 ];
 
 /// What is said of each histogram.
@@ -70,7 +108,7 @@ const HISTOGRAMS: [(&str, &str); 7] = [
 ];
 
 /// What the facade wants to know of who counts; the registry does not ask.
-const METADATA: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, Some(module_path!()));
+const METADATA: Metadata<'static> = Metadata::new(module_path!(), metrics::Level::INFO, Some(module_path!()));
 
 /// How long the parts of a prediction took.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -94,79 +132,6 @@ impl Phases {
     /// The model's own time: all of it.
     pub fn total(&self) -> Duration {
         self.queue + self.decode + self.predict + self.encode
-    }
-}
-
-/// A counter for each code. Its series begins with the first request that ends so: that one request takes the handle,
-/// and neither memory nor page is filled with what never happens.
-#[derive(Debug)]
-struct ByCode {
-    counters: [OnceLock<Counter>; Code::ALL.len()],
-    name: &'static str,
-    labels: Vec<Label>,
-    registry: Arc<Registry>,
-}
-
-impl ByCode {
-    fn new(registry: &Arc<Registry>, name: &'static str, labels: &[Label]) -> Self {
-        let (registry, labels) = (Arc::clone(registry), labels.to_vec());
-        Self { counters: Default::default(), name, labels, registry }
-    }
-
-    fn of(&self, code: Code) -> &Counter {
-        self.counters[code as usize].get_or_init(|| self.take(code))
-    }
-
-    #[cold]
-    fn take(&self, code: Code) -> Counter {
-        let mut labels = self.labels.clone();
-        labels.push(Label::new("code", code.status().to_string()));
-        labels.push(Label::from_static_parts("reason", code.as_str()));
-        counter(&self.registry, self.name, &labels)
-    }
-}
-
-/// What is counted for one production variant; a request reaches it from its snapshot.
-#[derive(Debug)]
-pub struct VariantMetrics {
-    invocations: ByCode,
-    inflight: Gauge,
-    model_latency: Histogram,
-    overhead_latency: Histogram,
-    phases: [Histogram; 4],
-}
-
-impl VariantMetrics {
-    fn new(registry: &Arc<Registry>, endpoint: &str, variant: &str) -> Self {
-        let labels = [Label::new("endpoint", endpoint.to_owned()), Label::new("variant", variant.to_owned())];
-        let invocations = ByCode::new(registry, INVOCATIONS, &labels);
-        // There from the start: a rate needs a first zero.
-        invocations.of(Code::Ok);
-        Self {
-            invocations,
-            inflight: gauge(registry, INFLIGHT, &labels),
-            model_latency: histogram(registry, MODEL_LATENCY, &labels),
-            overhead_latency: histogram(registry, OVERHEAD_LATENCY, &labels),
-            phases: PHASES.map(|name| histogram(registry, name, &labels)),
-        }
-    }
-
-    /// A request has begun.
-    pub fn begin(&self) {
-        self.inflight.increment(1);
-    }
-
-    /// It has ended: `total` after its body had come, with a prediction or without.
-    pub fn end(&self, code: Code, phases: Option<&Phases>, total: Duration) {
-        self.inflight.decrement(1);
-        self.invocations.of(code).increment(1);
-        let Some(phases) = phases else { return };
-        let model = phases.total();
-        self.model_latency.record(in_seconds(model));
-        self.overhead_latency.record(in_seconds(total.saturating_sub(model)));
-        for (histogram, (_, time)) in self.phases.iter().zip(phases.named()) {
-            histogram.record(in_seconds(time));
-        }
     }
 }
 
@@ -195,6 +160,17 @@ pub struct Metrics {
     pub cache_misses: Counter,
     rejected: ByCode,
     registry: Arc<Registry>,
+    variants: Mutex<Variants>,
+    base: Instant,
+}
+
+/// The variants on the page.
+#[derive(Debug, Default)]
+struct Variants {
+    /// All that somebody holds.
+    all: BTreeMap<VariantLabels, Weak<VariantMetrics>>,
+    /// Those whose last period is still to be taken; held until then.
+    production: Vec<Arc<VariantMetrics>>,
 }
 
 impl Default for Metrics {
@@ -214,14 +190,57 @@ impl Default for Metrics {
             cache_misses: counter(&registry, CACHE_MISSES, &[]),
             rejected: ByCode::new(&registry, REJECTED, &[]),
             registry,
+            variants: Mutex::default(),
+            base: Instant::now(),
         }
     }
 }
 
 impl Metrics {
-    /// The numbers of a variant, on the page for as long as somebody holds them.
+    /// The numbers of a variant in container mode, on the page for as long as somebody holds them.
     pub fn variant(&self, endpoint: &str, variant: &str) -> Arc<VariantMetrics> {
-        Arc::new(VariantMetrics::new(&self.registry, endpoint, variant))
+        self.hold(VariantLabels { endpoint: endpoint.to_owned(), variant: variant.to_owned(), config: None })
+    }
+
+    /// The numbers of a variant of an endpoint configuration: also by periods, which [`drain`](Self::drain) takes.
+    pub fn production_variant(&self, labels: VariantLabels) -> Arc<VariantMetrics> {
+        self.hold(labels)
+    }
+
+    fn hold(&self, labels: VariantLabels) -> Arc<VariantMetrics> {
+        let mut variants = self.variants();
+        if let Some(variant) = variants.all.get(&labels).and_then(Weak::upgrade) {
+            return variant;
+        }
+        // Here too, so that memory is bounded where nobody reads the page.
+        variants.all.retain(|_, variant| variant.strong_count() > 0);
+        let variant = Arc::new(VariantMetrics::new(&self.registry, labels.clone(), self.base));
+        if labels.config.is_some() {
+            variants.production.push(Arc::clone(&variant));
+        }
+        variants.all.insert(labels, Arc::downgrade(&variant));
+        variant
+    }
+
+    /// The variants that somebody holds.
+    pub fn living(&self) -> Vec<Arc<VariantMetrics>> {
+        let mut variants = self.variants();
+        variants.all.retain(|_, variant| variant.strong_count() > 0);
+        variants.all.values().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Ends a period at `now`, which is `time`: what happened in it to each production variant.
+    pub fn drain(&self, now: Instant, time: Timestamp) -> Vec<(VariantLabels, VariantPeriod)> {
+        let living = self.living();
+        let drained = living.iter().map(|variant| (variant.labels().clone(), variant.drain(now, time)));
+        let drained = drained.filter(|(labels, _)| labels.config.is_some()).collect();
+        drop(living);
+        self.variants().production.retain(|variant| Arc::strong_count(variant) > 1);
+        drained
+    }
+
+    fn variants(&self) -> MutexGuard<'_, Variants> {
+        self.variants.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A request was refused before it reached a variant.
@@ -231,7 +250,11 @@ impl Metrics {
 
     /// The Prometheus text format, version 0.0.4.
     pub fn render(&self) -> String {
-        self.registry.render()
+        let mut text = Text::default();
+        self.registry.render_to(&mut text);
+        page::derived(&mut text, &self.living(), Instant::now());
+        page::process(&mut text, &Process::read());
+        text.finish()
     }
 }
 
@@ -273,12 +296,13 @@ mod tests {
     fn an_invocation_is_counted_in_every_family() {
         let metrics = Metrics::default();
         let variant = metrics.variant("model", "AllTraffic");
-        variant.begin();
+        let now = Instant::now();
+        variant.begin(now);
         let phases = Phases { decode: Duration::from_micros(3), ..Phases::default() };
-        variant.end(Code::Ok, Some(&phases), Duration::from_micros(10));
-        variant.begin();
-        variant.end(Code::QueueFull, None, Duration::from_micros(1));
-        variant.begin();
+        variant.end(Code::Ok, Some(&phases), now, now + Duration::from_micros(10));
+        variant.begin(now);
+        variant.end(Code::QueueFull, None, now, now + Duration::from_micros(1));
+        variant.begin(now);
         let text = metrics.render();
         for line in [
             r#"clary_invocations_total{endpoint="model",variant="AllTraffic",code="200",reason="ok"} 1"#,
@@ -309,7 +333,9 @@ mod tests {
         types.sort_unstable();
         types.dedup();
         assert_eq!(types.len(), declared);
-        assert!(types.iter().all(|line| line.starts_with("# TYPE clary_")));
+        assert!(
+            types.iter().all(|line| line.starts_with("# TYPE clary_") || line.starts_with("# TYPE process_"))
+        );
         assert!(text.contains(r#"endpoint="a\"b""#));
     }
 
@@ -326,9 +352,9 @@ mod tests {
     fn a_variant_loaded_again_goes_on_counting_where_its_requests_still_count() {
         let metrics = Metrics::default();
         let before = metrics.variant("model", "AllTraffic");
-        before.begin();
+        before.begin(Instant::now());
         let after = metrics.variant("model", "AllTraffic");
-        after.begin();
+        after.begin(Instant::now());
         let series = r#"clary_inflight{endpoint="model",variant="AllTraffic"} 2"#;
         assert_eq!(metrics.render().lines().filter(|line| *line == series).count(), 1);
     }
@@ -347,7 +373,7 @@ mod tests {
         metrics.reject(Code::NotFound);
         let page = metrics.render();
         let helps: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("# HELP ")).collect();
-        assert_eq!(helps.len(), COUNTERS.len() + GAUGES.len() + HISTOGRAMS.len());
+        assert_eq!(helps.len(), COUNTERS.len() + GAUGES.len() + HISTOGRAMS.len() + DERIVED.len() + 2);
         assert!(helps.iter().all(|help| help.ends_with('.')), "{helps:?}");
     }
 }

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
+use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Metadata, Recorder, SharedString, Unit};
 
 use super::cells::{CounterCell, GaugeCell};
 use super::histogram::HistogramCell;
@@ -42,17 +42,31 @@ struct Cells<C>(BTreeMap<Arc<str>, Weak<C>>);
 impl Registry {
     /// The Prometheus text format, version 0.0.4: families sorted by name, their series by labels.
     pub fn render(&self) -> String {
+        let mut text = Text::default();
+        self.render_to(&mut text);
+        text.finish()
+    }
+
+    /// The same, to a page that goes on.
+    pub(super) fn render_to(&self, text: &mut Text) {
         let families = {
             let mut families = self.families();
             families.values_mut().for_each(Family::forget_the_gone);
             // Weak handles: whoever registers waits for a copy of these, not for a page.
             families.clone()
         };
-        let mut text = Text::default();
         for (name, family) in &families {
-            family.render(name.as_str(), &mut text);
+            family.render(name.as_str(), text);
         }
-        text.finish()
+    }
+
+    /// The cell behind a counter, for who reads it too. A new one that is on no page, when the name is of another kind.
+    pub(super) fn hold_counter(&self, name: &'static str, labels: &[Label]) -> Arc<CounterCell> {
+        let key = Key::from_parts(name, labels.to_vec());
+        self.register(&key, Series::Counters(Cells::default()), |series, labels| match series {
+            Series::Counters(cells) => cells.hold(labels),
+            _ => Arc::default(),
+        })
     }
 
     fn describe(&self, name: KeyName, help: SharedString, series: Series) {
@@ -178,7 +192,7 @@ impl<C: Default> Cells<C> {
 
 #[cfg(test)]
 mod tests {
-    use metrics::{Label, Level};
+    use metrics::Level;
 
     use super::*;
 

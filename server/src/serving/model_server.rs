@@ -127,7 +127,7 @@ impl ModelServer {
                 return Invoked { digest: None, result: Err(Error::NotReady("none loaded".into())) };
             };
             let variant = endpoint.choose(invocation.point);
-            variant.metrics.begin();
+            variant.metrics.begin(invocation.started);
             match self.begin(invocation, endpoint, variant, body) {
                 Step::Done(result) => return finish(variant, invocation, result),
                 Step::Queued(chosen, answer) => (chosen, answer),
@@ -248,7 +248,8 @@ impl Drop for Open<'_> {
     fn drop(&mut self) {
         if !self.is_finished {
             let abandoned = Error::DeadlineExceeded { limit: self.invocation.started.elapsed() };
-            self.variant.metrics.end(abandoned.code(), None, self.invocation.started.elapsed());
+            let started = self.invocation.started;
+            self.variant.metrics.end(abandoned.code(), None, started, Instant::now());
         }
     }
 }
@@ -264,7 +265,7 @@ fn finish(
         Ok(prediction) => (Code::Ok, Some(prediction.phases)),
         Err(error) => (error.code(), None),
     };
-    variant.metrics.end(code, phases.as_ref(), invocation.started.elapsed());
+    variant.metrics.end(code, phases.as_ref(), invocation.started, Instant::now());
     Invoked { digest: Some(variant.model.digest.clone()), result }
 }
 

@@ -1,0 +1,49 @@
+//! The part of the page that is computed when it is read.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::text::{self, Text};
+use super::{
+    CONCURRENT_REQUESTS, CONCURRENT_REQUESTS_AVERAGE, CONCURRENT_REQUESTS_MAX, DERIVED, INFLIGHT,
+    INVOCATIONS_PER_INSTANCE, PROCESS_CPU, PROCESS_MEMORY, Process, REPLICAS_DESIRED, REPLICAS_READY,
+    VariantMetrics,
+};
+
+/// What each variant is like at `now`.
+pub(super) fn derived(text: &mut Text, variants: &[Arc<VariantMetrics>], now: Instant) {
+    let rows: Vec<_> = variants.iter().map(|variant| (labels(variant), variant)).collect();
+    for (name, kind, help) in DERIVED {
+        text.family(name, kind, help);
+        for (labels, variant) in &rows {
+            text.sample(name, labels, value(name, variant, now));
+        }
+    }
+}
+
+/// What the process has taken.
+pub(super) fn process(text: &mut Text, process: &Process) {
+    text.family(PROCESS_CPU, "counter", "CPU time that the process has taken, in seconds.");
+    text.sample(PROCESS_CPU, "", process.cpu_seconds);
+    text.family(PROCESS_MEMORY, "gauge", "Memory that the process holds, in bytes.");
+    text.sample(PROCESS_MEMORY, "", process.resident_bytes);
+}
+
+fn labels(variant: &VariantMetrics) -> String {
+    let of = variant.labels();
+    let mut labels = vec![text::label("endpoint", &of.endpoint), text::label("variant", &of.variant)];
+    labels.extend(of.config.iter().map(|config| text::label("config", config)));
+    labels.join(",")
+}
+
+fn value(name: &str, variant: &VariantMetrics, now: Instant) -> f64 {
+    match name {
+        INFLIGHT | CONCURRENT_REQUESTS => f64::from(variant.inflight(now)),
+        CONCURRENT_REQUESTS_AVERAGE => variant.concurrency().mean,
+        CONCURRENT_REQUESTS_MAX => f64::from(variant.concurrency().max),
+        INVOCATIONS_PER_INSTANCE => variant.total_per_instance(),
+        REPLICAS_READY => f64::from(variant.instances().0),
+        REPLICAS_DESIRED => f64::from(variant.instances().1),
+        _ => variant.last_request().map_or(0.0, wire::Timestamp::seconds),
+    }
+}
