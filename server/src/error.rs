@@ -1,11 +1,16 @@
 //! Everything that can go wrong with a request, by meaning, and the one table from meaning to HTTP. No other module
 //! knows a status code.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use codecs::content_encoding::ContentEncodingError;
 use codecs::{ContentTypeError, DecodeError};
 use models::{LoadError, PredictError};
+
+use crate::serving::ModelCache;
+use crate::store::StoreError;
 
 /// How a request ended: a closed set, for the wire, metrics and logs alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -42,11 +47,15 @@ pub enum Code {
     ModelInUse,
     /// The model does not fit into the memory that models may hold.
     OutOfMemory,
+    /// The model is being loaded.
+    ModelCold,
+    /// As many requests are under way as the variant may have.
+    Throttled,
 }
 
 impl Code {
     /// All, for tables of counters.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Ok,
         Self::NoContent,
         Self::BadRequest,
@@ -63,6 +72,8 @@ impl Code {
         Self::DeadlineExceeded,
         Self::ModelInUse,
         Self::OutOfMemory,
+        Self::ModelCold,
+        Self::Throttled,
     ];
 
     /// The HTTP status.
@@ -78,6 +89,7 @@ impl Code {
             Self::AlreadyLoaded => 409,
             Self::PayloadTooLarge => 413,
             Self::UnsupportedMediaType => 415,
+            Self::ModelCold | Self::Throttled => 429,
             Self::Internal => 500,
             Self::QueueFull | Self::NotReady | Self::DeadlineExceeded | Self::ModelInUse => 503,
             Self::OutOfMemory => 507,
@@ -103,15 +115,20 @@ impl Code {
             Self::DeadlineExceeded => "deadline_exceeded",
             Self::ModelInUse => "model_in_use",
             Self::OutOfMemory => "out_of_memory",
+            Self::ModelCold => "model_cold",
+            Self::Throttled => "throttled",
         }
     }
 
     /// How long a client should wait before it tries again; `None` where trying again does not help.
     pub const fn retry_after(self) -> Option<Duration> {
         match self {
-            Self::QueueFull | Self::NotReady | Self::DeadlineExceeded | Self::ModelInUse => {
-                Some(Duration::from_secs(1))
-            }
+            Self::QueueFull
+            | Self::NotReady
+            | Self::DeadlineExceeded
+            | Self::ModelInUse
+            | Self::ModelCold
+            | Self::Throttled => Some(Duration::from_secs(1)),
             _ => None,
         }
     }
@@ -241,13 +258,62 @@ pub enum Error {
     /// An artifact that cannot be loaded.
     #[error("artifact: {0}")]
     Load(#[from] LoadError),
+    /// No such endpoint, or none that serves.
+    #[error("endpoint {0:?}: expected one that serves, found none of this name")]
+    EndpointNotFound(String),
+    /// No variant of the TargetVariant's name.
+    #[error("variant {0:?}: expected one of the endpoint, found none of this name")]
+    VariantNotFound(String),
+    /// A TargetModel where there is one model.
+    #[error("target model: expected none, since the variant has one model, found {0:?}")]
+    NotMultiModel(String),
+    /// No TargetModel where there are many models.
+    #[error("target model: expected one, since the variant has many models, found none")]
+    TargetModelMissing,
+    /// The model is not loaded: warm it, then invoke again.
+    #[error("model of variant {:?}: expected it loaded, found it cold", String::from_utf8_lossy(variant))]
+    ModelCold {
+        /// The variant's name.
+        variant: Bytes,
+        /// Where it is to be loaded.
+        cache: Arc<ModelCache>,
+    },
+    /// The object of a TargetModel cannot be had.
+    #[error("model data s3://{bucket}/{key}: expected an object, found none")]
+    ModelDataNotFound {
+        /// Its bucket.
+        bucket: String,
+        /// Its key.
+        key: String,
+    },
+    /// Too many models are being loaded.
+    #[error("loads: expected fewer than {limit} under way, found no less")]
+    LoadsFull {
+        /// How many may be.
+        limit: usize,
+    },
+    /// As many requests are under way as the variant may have.
+    #[error("requests under way: expected fewer than {limit}, found no less")]
+    Throttled {
+        /// How many may be.
+        limit: u32,
+    },
+    /// The asynchronous queue is the only way to this endpoint, or no way.
+    #[error("endpoint: expected {expected} invocations, found another kind")]
+    WrongInvocation {
+        /// `synchronous` or `asynchronous`.
+        expected: &'static str,
+    },
+    /// The place where artifacts are kept does not answer.
+    #[error("artifact: {0}")]
+    Store(#[from] StoreError),
 }
 
 impl Error {
     /// What it means, in the closed set.
     pub fn code(&self) -> Code {
         match self {
-            Self::UnknownPath { .. } | Self::ModelNotFound(_) => Code::NotFound,
+            Self::UnknownPath { .. } | Self::ModelNotFound(_) | Self::EndpointNotFound(_) => Code::NotFound,
             Self::WrongMethod { .. } => Code::MethodNotAllowed,
             Self::ContentTypeMissing | Self::ContentType(ContentTypeError::Unsupported { .. }) => {
                 Code::UnsupportedMediaType
@@ -270,9 +336,16 @@ impl Error {
             | Self::Decode { .. }
             | Self::Predict(_)
             | Self::BodyBroken { .. }
-            | Self::Load(_) => Code::BadRequest,
+            | Self::Load(_)
+            | Self::VariantNotFound(_)
+            | Self::NotMultiModel(_)
+            | Self::TargetModelMissing
+            | Self::ModelDataNotFound { .. }
+            | Self::WrongInvocation { .. } => Code::BadRequest,
             Self::BodyTimeout { .. } => Code::BodyTimeout,
-            Self::NotReady(_) => Code::NotReady,
+            Self::NotReady(_) | Self::Store(_) => Code::NotReady,
+            Self::ModelCold { .. } | Self::LoadsFull { .. } => Code::ModelCold,
+            Self::Throttled { .. } => Code::Throttled,
             Self::QueueFull { .. } | Self::BodiesFull { .. } => Code::QueueFull,
             Self::DeadlineExceeded { .. } => Code::DeadlineExceeded,
             Self::ModelAlreadyLoaded(_) => Code::AlreadyLoaded,
@@ -362,6 +435,15 @@ mod tests {
         check(&Error::ModelAlreadyLoaded("a".into()), 409);
         check(&Error::OutOfMemory { needed_bytes: 3, free_bytes: 1, limit_bytes: 2 }, 507);
         check(&Error::Load(LoadError::Unrecognised("x".into())), 400);
+        check(&Error::EndpointNotFound("a".into()), 404);
+        check(&Error::VariantNotFound("a".into()), 400);
+        check(&Error::NotMultiModel("a".into()), 400);
+        check(&Error::TargetModelMissing, 400);
+        check(&Error::ModelDataNotFound { bucket: "b".into(), key: "k".into() }, 400);
+        check(&Error::WrongInvocation { expected: "asynchronous" }, 400);
+        check(&Error::LoadsFull { limit: 1 }, 429);
+        check(&Error::Throttled { limit: 1 }, 429);
+        check(&Error::Store(StoreError::Url { url: "s3:".into(), expected: "s3://bucket/key" }), 503);
     }
 
     #[test]
@@ -372,7 +454,7 @@ mod tests {
         assert_eq!(names.len(), Code::ALL.len());
         for (index, code) in Code::ALL.into_iter().enumerate() {
             assert_eq!(code as usize, index);
-            assert_eq!(code.retry_after().is_some(), code.status() == 503);
+            assert_eq!(code.retry_after().is_some(), matches!(code.status(), 429 | 503));
         }
     }
 

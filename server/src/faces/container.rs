@@ -58,8 +58,8 @@ pub struct InvocationHeaders<'a> {
 /// What the headers say of the body, checked before it is read.
 #[derive(Debug, Clone, Copy)]
 pub struct Payload {
-    content_type: Option<ContentType>,
-    encoding: Option<ContentEncoding>,
+    pub(super) content_type: Option<ContentType>,
+    pub(super) encoding: Option<ContentEncoding>,
 }
 
 impl InvocationHeaders<'_> {
@@ -150,16 +150,22 @@ impl Container {
             encoding: payload.encoding,
             accept: headers.accept,
             point: clock.point,
+            assignment_key: None,
+            custom_attributes: None,
+            target_variant: None,
+            target_model: None,
+            is_asynchronous: false,
             started: clock.started,
             deadline: clock.started + self.request_timeout,
         };
-        let Invoked { digest, result } = self.server.invoke(&invocation, body).await;
+        let Invoked { digest, result, .. } = self.server.invoke(&invocation, body).await;
         let mut answer = match result {
             Ok(prediction) if prediction.rows == 0 => return self.no_content(endpoint),
             Ok(prediction) => {
                 let phases: Option<Phases> = Some(prediction.phases);
                 Answer { phases, ..Answer::new(Code::Ok, prediction.content_type, prediction.body) }
             }
+            Err(Error::EndpointNotFound(_)) => Answer::error(&self.not_ready()),
             Err(error) => Answer::error(&error),
         };
         answer.digest = digest;
@@ -200,8 +206,8 @@ impl Container {
 pub struct RequestClock {
     /// When its head was there.
     pub started: Instant,
-    /// A uniform draw from [0, 1).
-    pub point: f64,
+    /// A draw, uniform over all 64 bits.
+    pub point: u64,
 }
 
 #[cfg(test)]

@@ -15,7 +15,10 @@ use crate::error::{Error, shortened};
 use crate::metrics::Metrics;
 use crate::rt;
 use crate::serving::memory::{MemoryBudget, Reservation};
-use crate::serving::{Endpoint, Loader, ModelServer, ProductionVariant};
+use crate::serving::{Capacity, Endpoint, Loader, ModelServer};
+
+/// SageMaker's name of the one variant of a simple endpoint.
+const VARIANT: &str = "AllTraffic";
 
 /// The longest name of a model. Reason: the platform's are hashes of 32; a file name ends here.
 const NAME_CHARS_MAX: usize = 255;
@@ -188,13 +191,13 @@ impl MultiModel {
     /// Fills the slot that [`load_once`](Self::load_once) made, or empties it.
     async fn load_into_slot(self: &Arc<Self>, name: &str, url: String) -> Outcome {
         let (models, place, started) = (Arc::clone(self), PathBuf::from(&url), Instant::now());
-        let variant_name = name.to_owned();
-        let loaded = rt::blocking(move || models.load_variant(&variant_name, &place)).await;
+        let endpoint_name = name.to_owned();
+        let loaded = rt::blocking(move || models.load_endpoint(&endpoint_name, &place)).await;
         let mut slots = self.slots();
         match loaded {
-            Ok((variant, memory)) => {
+            Ok((endpoint, memory)) => {
                 // Nobody waits for what stood there: nothing did.
-                drop(self.server.publish(name, Some(Endpoint::new(vec![variant]))));
+                drop(self.server.publish(name, Some(endpoint)));
                 slots.insert(name.to_owned(), Slot::Loaded { url, memory });
                 self.metrics.model_load.record(started.elapsed());
                 tracing::info!(model = name, "model loaded");
@@ -209,15 +212,15 @@ impl MultiModel {
     }
 
     /// The budget is asked with what the files take before they are read, and again with what the loader counted.
-    fn load_variant(&self, name: &str, place: &Path) -> Result<(ProductionVariant, Reservation), Error> {
+    fn load_endpoint(&self, name: &str, place: &Path) -> Result<(Endpoint, Reservation), Error> {
         let place = below(&self.root, place)?;
         let artifact = self.loader.open(&place)?;
         let size_bytes: u64 = artifact.members().iter().map(|member| member.size_bytes).sum();
         let mut memory = self.budget.reserve(size_bytes + MODEL_OVERHEAD_BYTES)?;
         let model = Arc::new(self.loader.load(&artifact)?);
         memory.resize(model.model.memory_bytes() as u64 + MODEL_OVERHEAD_BYTES)?;
-        let metrics = self.metrics.variant(name, "AllTraffic");
-        Ok((ProductionVariant { name: "AllTraffic".into(), weight: 1.0, model, metrics }, memory))
+        let metrics = self.metrics.variant(name, VARIANT);
+        Ok((Endpoint::of_one(VARIANT, model, metrics, Capacity::new(u32::MAX)), memory))
     }
 
     fn slots(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Slot>> {

@@ -4,6 +4,8 @@
 use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
 
+use crate::serving::draw::draw;
+
 /// A request's id, 36 characters of ASCII.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct RequestId([u8; 36]);
@@ -48,12 +50,9 @@ impl std::fmt::Display for RequestId {
     }
 }
 
-/// A draw from [0, 1): splitmix64 over the thread's counter. For traffic shares, not for secrets.
-pub(super) fn point() -> f64 {
-    let mut z = COUNTER.get().wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ PREFIX.with(|&prefix| prefix);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+/// A draw, uniform over all 64 bits, of the thread's seed and counter. For traffic shares, not for secrets.
+pub(super) fn point() -> u64 {
+    draw(PREFIX.with(|&prefix| prefix), COUNTER.get())
 }
 
 #[cfg(test)]
@@ -72,7 +71,7 @@ mod tests {
         let mut tenths = [0; 10];
         for _ in 0..10_000 {
             RequestId::next();
-            tenths[(point() * 10.0) as usize] += 1;
+            tenths[(u128::from(point()) * 10 >> 64) as usize] += 1;
         }
         assert!(tenths.iter().all(|&count| (800..1200).contains(&count)), "{tenths:?}");
     }

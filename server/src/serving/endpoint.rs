@@ -3,64 +3,190 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::ProductionVariant;
+use bytes::Bytes;
 
-/// An endpoint's variants; immutable.
+use super::alias::{AliasTable, WeightError};
+use super::assignment::{Arm, Assignment, attribute};
+use super::shadow::Shadow;
+use super::{Capacity, Invocation, LoadedModel, Models, ProductionVariant};
+use crate::error::{Error, shortened};
+use crate::metrics::VariantMetrics;
+
+/// An endpoint's variants, those of all its fleets in one list, and how one of them is chosen; immutable.
 #[derive(Debug)]
 pub struct Endpoint {
-    variants: Vec<ProductionVariant>,
-    weight_total: f64,
+    arms: Vec<ProductionVariant>,
+    table: AliasTable,
+    /// For each name, its arms.
+    variants: Vec<Named>,
+    assignment: Assignment,
+    assignment_attribute: Option<String>,
+    shadow: Option<Shadow>,
+    is_asynchronous: bool,
+}
+
+/// The arms of one name: where a TargetVariant goes.
+#[derive(Debug)]
+struct Named {
+    name: Bytes,
+    /// In the endpoint's order: the old fleet's before the new one's.
+    arms: Vec<usize>,
+    /// Among `arms`.
+    table: AliasTable,
 }
 
 impl Endpoint {
-    /// An endpoint of these variants.
+    /// An endpoint of these variants. Where a name stands twice (a deployment is under way), the old fleet's comes first.
     ///
-    /// # Panics
-    /// When there is no variant, or a weight is negative or not finite: whoever publishes has checked that.
-    pub fn new(variants: Vec<ProductionVariant>) -> Self {
-        assert!(!variants.is_empty(), "an endpoint has a variant");
-        assert!(
-            variants.iter().all(|variant| variant.weight >= 0.0 && variant.weight.is_finite()),
-            "weights"
+    /// # Errors
+    /// When there is none or too many, or the weights are not shares with a sum above 0.
+    pub fn new(arms: Vec<ProductionVariant>) -> Result<Self, WeightError> {
+        let table = AliasTable::new(&arms.iter().map(|arm| arm.weight).collect::<Vec<_>>())?;
+        let variants = named(&arms)?;
+        let arm = |&index: &usize| Arm { index, config: &arms[index].config, weight: arms[index].weight };
+        let assignment = Assignment::new(
+            variants.iter().map(|named| (&*named.name, named.arms.iter().map(arm).collect())),
         );
-        let weight_total = variants.iter().map(|variant| variant.weight).sum();
-        Self { variants, weight_total }
+        Ok(Self {
+            arms,
+            table,
+            variants,
+            assignment,
+            assignment_attribute: None,
+            shadow: None,
+            is_asynchronous: false,
+        })
     }
 
-    /// The variant at `point`, which is uniform in [0, 1): each has its weight's share.
-    pub fn choose(&self, point: f64) -> &ProductionVariant {
-        &self.variants[self.choose_index(point)]
+    /// An endpoint of one variant of one model, which takes everything.
+    pub fn of_one(
+        name: &'static str,
+        model: Arc<LoadedModel>,
+        metrics: Arc<VariantMetrics>,
+        capacity: Arc<Capacity>,
+    ) -> Self {
+        let name = Bytes::from_static(name.as_bytes());
+        let (config, models) = (Bytes::new(), Models::One(model));
+        let variant =
+            ProductionVariant { name, config, weight: 1.0, models, instances: 1, capacity, metrics };
+        Self::new(vec![variant]).expect("one weight of 1 can be drawn by")
     }
 
-    fn choose_index(&self, point: f64) -> usize {
-        let mut rest = point * self.weight_total;
-        let last = self.variants.len() - 1;
-        for (index, variant) in self.variants[..last].iter().enumerate() {
-            if rest < variant.weight {
-                return index;
-            }
-            rest -= variant.weight;
+    /// Copies a share of the requests to a shadow.
+    #[must_use]
+    pub fn with_shadow(mut self, shadow: Option<Shadow>) -> Self {
+        self.shadow = shadow;
+        self
+    }
+
+    /// Assigns by this attribute of CustomAttributes (`name=value,…`) where a request has no key of its own.
+    #[must_use]
+    pub fn with_assignment_attribute(mut self, name: Option<String>) -> Self {
+        self.assignment_attribute = name;
+        self
+    }
+
+    /// Takes requests through the asynchronous queue only.
+    #[must_use]
+    pub fn asynchronous(mut self, is_asynchronous: bool) -> Self {
+        self.is_asynchronous = is_asynchronous;
+        self
+    }
+
+    /// Whether requests come through the asynchronous queue only.
+    pub fn is_asynchronous(&self) -> bool {
+        self.is_asynchronous
+    }
+
+    /// All variants of all fleets, without the shadow.
+    pub fn arms(&self) -> &[ProductionVariant] {
+        &self.arms
+    }
+
+    /// Who takes copies.
+    pub fn shadow(&self) -> Option<&Shadow> {
+        self.shadow.as_ref()
+    }
+
+    /// The arm at `draw`, which is uniform over all 64 bits: each has its weight's share.
+    #[inline]
+    pub fn choose(&self, draw: u64) -> &ProductionVariant {
+        &self.arms[self.table.choose(draw)]
+    }
+
+    /// The index of the arm that takes `invocation`: that of its TargetVariant, else of its key, else of its draw.
+    ///
+    /// # Errors
+    /// When no variant has the TargetVariant's name.
+    #[inline]
+    pub(super) fn choose_for(&self, invocation: &Invocation<'_>) -> Result<usize, Error> {
+        let is_drawn = invocation.target_variant.is_none() & invocation.assignment_key.is_none();
+        if is_drawn & self.assignment_attribute.is_none() {
+            return Ok(self.table.choose(invocation.point));
         }
-        last
+        self.choose_by_name_or_key(invocation)
+    }
+
+    fn choose_by_name_or_key(&self, invocation: &Invocation<'_>) -> Result<usize, Error> {
+        if let Some(target) = invocation.target_variant {
+            let named = self.variants.iter().find(|named| named.name == target);
+            let named = named.ok_or_else(|| Error::VariantNotFound(shortened(target)))?;
+            return Ok(named.arms[named.table.choose(invocation.point)]);
+        }
+        let of_attribute = || attribute(invocation.custom_attributes?, self.assignment_attribute.as_deref()?);
+        match invocation.assignment_key.or_else(of_attribute) {
+            Some(key) => Ok(self.assignment.choose(invocation.endpoint, key)),
+            None => Ok(self.table.choose(invocation.point)),
+        }
     }
 }
 
-/// A chosen variant that outlives the look at the snapshot. It holds the whole endpoint, so that the reaper sees it.
+/// The arms by name, each name's with a table of its own: by weight, or by instances where all weights are 0.
+fn named(arms: &[ProductionVariant]) -> Result<Vec<Named>, WeightError> {
+    let mut groups: Vec<(Bytes, Vec<usize>)> = Vec::new();
+    for (index, arm) in arms.iter().enumerate() {
+        match groups.iter_mut().find(|(name, _)| *name == arm.name) {
+            Some((_, group)) => group.push(index),
+            None => groups.push((arm.name.clone(), vec![index])),
+        }
+    }
+    let of_group = |(name, group): (Bytes, Vec<usize>)| {
+        let by = |share: fn(&ProductionVariant) -> f64| {
+            AliasTable::new(&group.iter().map(|&arm| share(&arms[arm])).collect::<Vec<_>>())
+        };
+        let table = by(|arm| arm.weight).or_else(|_| by(|arm| f64::from(arm.instances)));
+        // Without any instance all are alike.
+        let table = table.or_else(|_| by(|_| 1.0))?;
+        Ok(Named { name, arms: group, table })
+    };
+    groups.into_iter().map(of_group).collect()
+}
+
+/// An arm that outlives the look at the snapshot. It holds the whole endpoint, so that the reaper sees it.
 #[derive(Debug, Clone)]
 pub(super) struct Chosen {
     endpoint: Arc<Endpoint>,
-    index: usize,
+    /// Of an arm; `None` is the shadow.
+    arm: Option<usize>,
 }
 
 impl Chosen {
-    /// What [`Endpoint::choose`] chooses at `point`.
-    pub(super) fn new(endpoint: &Arc<Endpoint>, point: f64) -> Self {
-        Self { endpoint: Arc::clone(endpoint), index: endpoint.choose_index(point) }
+    /// This arm of `endpoint`.
+    pub(super) fn arm(endpoint: &Arc<Endpoint>, arm: usize) -> Self {
+        Self { endpoint: Arc::clone(endpoint), arm: Some(arm) }
+    }
+
+    /// The shadow of `endpoint`, which has one.
+    pub(super) fn shadow(endpoint: &Arc<Endpoint>) -> Self {
+        Self { endpoint: Arc::clone(endpoint), arm: None }
     }
 
     /// The variant.
     pub(super) fn variant(&self) -> &ProductionVariant {
-        &self.endpoint.variants[self.index]
+        match self.arm {
+            Some(arm) => &self.endpoint.arms[arm],
+            None => &self.endpoint.shadow.as_ref().expect("it was there when it was chosen").variant,
+        }
     }
 }
 
@@ -92,45 +218,5 @@ impl Endpoints {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::session::tests::variant;
-    use super::*;
-
-    fn endpoint(weights: &[f64]) -> Endpoint {
-        let variants = weights.iter().enumerate().map(|(index, &weight)| {
-            let mut variant = variant(&index.to_string());
-            variant.weight = weight;
-            variant
-        });
-        Endpoint::new(variants.collect())
-    }
-
-    fn check(weights: &[f64], point: f64, chosen: &str) {
-        assert_eq!(endpoint(weights).choose(point).name, chosen, "{weights:?} at {point}");
-    }
-
-    #[test]
-    fn variants_are_chosen_by_weight() {
-        check(&[1.0], 0.0, "0");
-        check(&[1.0], 0.999, "0");
-        check(&[1.0, 3.0], 0.2, "0");
-        check(&[1.0, 3.0], 0.25, "1");
-        check(&[0.0, 1.0], 0.0, "1");
-        check(&[1.0, 0.0, 1.0], 0.5, "2");
-        check(&[2.0, 1.0, 1.0], 0.74, "1");
-        check(&[0.0], 0.5, "0");
-    }
-
-    #[test]
-    fn putting_in_and_taking_out_leave_the_old_map_as_it_was() {
-        let old = Endpoints::default();
-        let (one, previous) = old.with("a", Some(Arc::new(endpoint(&[1.0]))));
-        assert!(previous.is_none() && old.is_empty() && one.len() == 1);
-        let (none, previous) = one.with("a", None);
-        assert!(previous.is_some() && one.get("a").is_some() && none.get("a").is_none());
     }
 }

@@ -18,8 +18,9 @@ use tokio::sync::oneshot;
 use super::compute::Compute;
 use super::endpoint::Chosen;
 use super::reaper::Reaper;
+use super::variant::{Asked, Held};
 use super::{Ask, Endpoint, Endpoints, LoadedModel, Prediction, ProductionVariant, Session};
-use crate::error::{Code, Error};
+use crate::error::{Code, Error, shortened};
 use crate::metrics::Metrics;
 
 /// The most time a request may take on a connection's thread. Reason: other connections of the thread wait for it,
@@ -40,8 +41,18 @@ pub struct Invocation<'a> {
     pub encoding: Option<ContentEncoding>,
     /// The request's Accept.
     pub accept: Option<&'a str>,
-    /// A uniform draw from [0, 1) that chooses the variant.
-    pub point: f64,
+    /// A draw, uniform over all 64 bits, that chooses the variant.
+    pub point: u64,
+    /// Whom the request is from: the same key stays on the same variant.
+    pub assignment_key: Option<&'a str>,
+    /// CustomAttributes, in which an endpoint may look for the key.
+    pub custom_attributes: Option<&'a str>,
+    /// The variant to ask, whatever the weights.
+    pub target_variant: Option<&'a str>,
+    /// Which of a variant's many models to ask.
+    pub target_model: Option<&'a str>,
+    /// Whether it comes through the asynchronous queue.
+    pub is_asynchronous: bool,
     /// When the request began.
     pub started: Instant,
     /// When its answer is of no more use.
@@ -51,8 +62,10 @@ pub struct Invocation<'a> {
 /// What became of an invocation.
 #[derive(Debug)]
 pub struct Invoked {
-    /// The artifact's digest of the snapshot that was used; `None` when there was none.
+    /// The digest of the artifact that was asked; `None` when there was none.
     pub digest: Option<Bytes>,
+    /// The name of the variant that was asked; `None` when there was none.
+    pub variant: Option<Bytes>,
     /// The answer.
     pub result: Result<Prediction, Error>,
 }
@@ -72,7 +85,7 @@ pub struct ModelServerOptions {
 #[derive(Debug)]
 pub struct ModelServer {
     endpoints: ArcSwap<Endpoints>,
-    compute: Compute,
+    pub(super) compute: Compute,
     reaper: Reaper,
     metrics: Arc<Metrics>,
     body_bytes_max: usize,
@@ -108,10 +121,19 @@ impl ModelServer {
         self.reaper.retire(previous, replaced)
     }
 
-    /// The digest of the artifact that `endpoint` serves.
+    /// The digest of the artifact that `endpoint` serves; of its first variant, when there are several.
     pub fn digest(&self, endpoint: &str) -> Option<Bytes> {
-        let endpoints = self.endpoints.load();
-        endpoints.get(endpoint).map(|endpoint| endpoint.choose(0.0).model.digest.clone())
+        self.endpoints.load().get(endpoint)?.arms()[0].digest().cloned()
+    }
+
+    /// The endpoint of this name, as it is now.
+    pub fn endpoint(&self, name: &str) -> Option<Arc<Endpoint>> {
+        self.endpoints.load().get(name).cloned()
+    }
+
+    /// Who frees what is replaced.
+    pub(super) fn reaper(&self) -> Reaper {
+        self.reaper.clone()
     }
 
     /// Whether `endpoint` is there.
@@ -121,48 +143,54 @@ impl ModelServer {
 
     /// Answers `invocation` with one snapshot, whatever is published meanwhile.
     pub async fn invoke(&self, invocation: &Invocation<'_>, body: Bytes) -> Invoked {
-        let (chosen, answer) = {
+        let (held, place, answer) = {
             let endpoints = self.endpoints.load();
             let Some(endpoint) = endpoints.get(invocation.endpoint) else {
-                return Invoked { digest: None, result: Err(Error::NotReady("none loaded".into())) };
+                return Invoked::refused(Error::EndpointNotFound(shortened(invocation.endpoint)));
             };
-            let variant = endpoint.choose(invocation.point);
+            let arm = match endpoint.choose_for(invocation) {
+                Ok(arm) => arm,
+                Err(error) => return Invoked::refused(error),
+            };
+            if let Some(shadow) = endpoint.shadow() {
+                self.copy(shadow, endpoint, invocation, &body);
+            }
+            let variant = &endpoint.arms()[arm];
             variant.metrics.begin(invocation.started);
-            match self.begin(invocation, endpoint, variant, body) {
-                Step::Done(result) => return finish(variant, invocation, result),
-                Step::Queued(chosen, answer) => (chosen, answer),
+            let (place, asked) = match variant.enter(invocation) {
+                Ok(entered) => entered,
+                Err(error) => return finish(variant, None, invocation, Err(error)),
+            };
+            match self.begin(invocation, &asked, || Chosen::arm(endpoint, arm), body) {
+                Step::Done(result) => return finish(variant, Some(asked.model()), invocation, result),
+                Step::Queued(held, answer) => (held, place, answer),
             }
         };
         // Dropped with the request when its client leaves: then it is counted, and the pool skips the job.
-        let mut open = Open { variant: chosen.variant(), invocation, is_finished: false };
+        let mut open = Open { variant: held.variant(), invocation, is_finished: false };
         let result = match tokio::time::timeout_at(invocation.deadline.into(), answer).await {
             Ok(result) => result.unwrap_or(Err(Error::Panicked)),
             Err(_) => Err(Error::DeadlineExceeded { limit: invocation.deadline - invocation.started }),
         };
         open.is_finished = true;
-        finish(chosen.variant(), invocation, result)
+        drop(place);
+        finish(held.variant(), Some(held.model()), invocation, result)
     }
 
     /// Answers at once, or queues the rest of the work.
     fn begin(
         &self,
         invocation: &Invocation<'_>,
-        endpoint: &Arc<Endpoint>,
-        variant: &ProductionVariant,
+        asked: &Asked<'_>,
+        chosen: impl Fn() -> Chosen,
         body: Bytes,
     ) -> Step {
-        let model = &variant.model;
-        let answer_type = match model.answer_type.settle(invocation.accept) {
-            Ok(answer_type) => answer_type,
-            Err(error) => return Step::Done(Err(Error::Accept(error))),
+        let model = asked.model();
+        let ask = match self.ask(invocation, model) {
+            Ok(ask) => ask,
+            Err(error) => return Step::Done(Err(error)),
         };
-        let ask = Ask {
-            content_type: invocation.content_type,
-            encoding: invocation.encoding,
-            answer_type,
-            body_bytes_max: self.body_bytes_max,
-        };
-        let queue = |payload| self.queue(invocation, Chosen::new(endpoint, invocation.point), ask, payload);
+        let queue = |payload| self.queue(invocation, asked.hold(chosen()), ask, payload);
         if !decodes_inline(&ask, body.len()) {
             return queue(Payload::Body(body));
         }
@@ -183,9 +211,20 @@ impl ModelServer {
         })
     }
 
-    fn queue(&self, invocation: &Invocation<'_>, chosen: Chosen, ask: Ask, payload: Payload) -> Step {
+    /// What `invocation` asks of `model`.
+    pub(super) fn ask(&self, invocation: &Invocation<'_>, model: &LoadedModel) -> Result<Ask, Error> {
+        let answer_type = model.answer_type.settle(invocation.accept).map_err(Error::Accept)?;
+        Ok(Ask {
+            content_type: invocation.content_type,
+            encoding: invocation.encoding,
+            answer_type,
+            body_bytes_max: self.body_bytes_max,
+        })
+    }
+
+    fn queue(&self, invocation: &Invocation<'_>, held: Held, ask: Ask, payload: Payload) -> Step {
         let (reply, answer) = oneshot::channel();
-        let (started, deadline, of_job) = (invocation.started, invocation.deadline, chosen.clone());
+        let (started, deadline, of_job) = (invocation.started, invocation.deadline, held.clone());
         let queued = Instant::now();
         let job = move |session: &mut Session| {
             if reply.is_closed() {
@@ -195,35 +234,49 @@ impl ModelServer {
             let mut result = if begun > deadline {
                 Err(Error::DeadlineExceeded { limit: deadline - started })
             } else {
-                session.guarded(|session| payload.score(session, &of_job.variant().model, &ask))
+                session.guarded(|session| payload.score(session, of_job.model(), &ask))
             };
             if let Ok(prediction) = &mut result {
                 prediction.phases.queue = begun - queued;
             }
+            // Before the answer: when the last one is there, the drain is over.
+            drop(of_job);
             // The client may have left.
             let _ = reply.send(result);
         };
         match self.compute.submit(Box::new(job)) {
-            Ok(()) => Step::Queued(chosen, answer),
+            Ok(()) => Step::Queued(held, answer),
             Err(error) => Step::Done(Err(error)),
         }
+    }
+}
+
+impl Invoked {
+    /// No variant was asked.
+    fn refused(error: Error) -> Self {
+        Self { digest: None, variant: None, result: Err(error) }
     }
 }
 
 /// How far a request came on the connection's thread.
 enum Step {
     Done(Result<Prediction, Error>),
-    Queued(Chosen, oneshot::Receiver<Result<Prediction, Error>>),
+    Queued(Held, oneshot::Receiver<Result<Prediction, Error>>),
 }
 
 /// What is handed to the pool.
-enum Payload {
+pub(super) enum Payload {
     Body(Bytes),
     Rows(DMatrix, Duration),
 }
 
 impl Payload {
-    fn score(self, session: &mut Session, model: &LoadedModel, ask: &Ask) -> Result<Prediction, Error> {
+    pub(super) fn score(
+        self,
+        session: &mut Session,
+        model: &LoadedModel,
+        ask: &Ask,
+    ) -> Result<Prediction, Error> {
         let decode = match self {
             Self::Body(body) => session.decode(model, ask, &body)?,
             Self::Rows(rows, decode) => {
@@ -257,16 +310,23 @@ impl Drop for Open<'_> {
 /// Counts the request as over.
 fn finish(
     variant: &ProductionVariant,
+    model: Option<&LoadedModel>,
     invocation: &Invocation<'_>,
     result: Result<Prediction, Error>,
 ) -> Invoked {
-    let (code, phases) = match &result {
+    count(variant, invocation.started, &result);
+    let (digest, variant) = (model.map(|model| model.digest.clone()), Some(variant.name.clone()));
+    Invoked { digest, variant, result }
+}
+
+/// Counts a request of `variant` as over.
+pub(super) fn count(variant: &ProductionVariant, started: Instant, result: &Result<Prediction, Error>) {
+    let (code, phases) = match result {
         Ok(prediction) if prediction.rows == 0 => (Code::NoContent, None),
         Ok(prediction) => (Code::Ok, Some(prediction.phases)),
         Err(error) => (error.code(), None),
     };
-    variant.metrics.end(code, phases.as_ref(), invocation.started, Instant::now());
-    Invoked { digest: Some(variant.model.digest.clone()), result }
+    variant.metrics.end(code, phases.as_ref(), started, Instant::now());
 }
 
 /// Whether a body is short enough to be decoded on a connection's thread. A packed one never is: what it unpacks to
@@ -276,10 +336,10 @@ fn decodes_inline(ask: &Ask, body_bytes: usize) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use codecs::Format;
 
-    use super::super::session::tests::variant;
+    use super::super::session::tests::{loaded, variant};
     use super::*;
 
     fn ask(encoding: Option<ContentEncoding>) -> Ask {
@@ -295,6 +355,23 @@ mod tests {
         assert!(!decodes_inline(&ask(Some(ContentEncoding::Gzip)), 1));
     }
 
+    pub(crate) fn invocation(endpoint: &str, deadline: Instant) -> Invocation<'_> {
+        Invocation {
+            endpoint,
+            content_type: ContentType::new(Format::Csv),
+            encoding: None,
+            accept: None,
+            point: 0,
+            assignment_key: None,
+            custom_attributes: None,
+            target_variant: None,
+            target_model: None,
+            is_asynchronous: false,
+            started: deadline,
+            deadline,
+        }
+    }
+
     fn server() -> ModelServer {
         let options = ModelServerOptions { workers: 1, queue_length: 4, body_bytes_max: 1 << 20 };
         ModelServer::start(options, Arc::default()).unwrap()
@@ -304,9 +381,9 @@ mod tests {
     fn a_publication_replaces_and_frees_what_stood_there() {
         let server = server();
         assert!(server.digest("a").is_none());
-        server.publish("a", Some(Endpoint::new(vec![variant("v")])));
+        server.publish("a", Some(Endpoint::new(vec![variant("v")]).unwrap()));
         let old = Arc::downgrade(server.endpoints.load().get("a").unwrap());
-        let is_freed = server.publish("a", Some(Endpoint::new(vec![variant("v")])));
+        let is_freed = server.publish("a", Some(Endpoint::new(vec![variant("v")]).unwrap()));
         is_freed.blocking_recv().unwrap();
         assert!(old.upgrade().is_none() && server.contains("a"));
         server.publish("a", None).blocking_recv().unwrap();
@@ -316,19 +393,11 @@ mod tests {
     #[test]
     fn a_queued_job_whose_client_left_is_skipped_and_a_late_one_refused() {
         let server = server();
-        let chosen = Chosen::new(&Arc::new(Endpoint::new(vec![variant("v")])), 0.0);
-        let now = Instant::now();
-        let invocation = Invocation {
-            endpoint: "a",
-            content_type: ContentType::new(Format::Csv),
-            encoding: None,
-            accept: None,
-            point: 0.0,
-            started: now,
-            deadline: now,
-        };
+        let endpoint = Arc::new(Endpoint::new(vec![variant("v")]).unwrap());
+        let held = || Asked::Own(&loaded(100)).hold(Chosen::arm(&endpoint, 0));
+        let invocation = invocation("a", Instant::now());
         let rows = || Payload::Rows(DMatrix::from_dense(vec![13.0, 1.0], 2), Duration::ZERO);
-        let queue = || match server.queue(&invocation, chosen.clone(), ask(None), rows()) {
+        let queue = || match server.queue(&invocation, held(), ask(None), rows()) {
             Step::Queued(_, answer) => answer,
             Step::Done(_) => panic!("it is queued"),
         };

@@ -17,18 +17,16 @@ const RETIRED_MAX: usize = 1024;
 /// that an unload may wait, long beside the cost of looking.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 
-/// What was replaced by a publication.
+/// Something to free.
 struct Retired {
-    /// The map that it stood in; `None` once nobody else holds it.
-    snapshot: Option<Arc<Endpoints>>,
-    /// The endpoint that left the map.
-    endpoint: Option<Arc<Endpoint>>,
-    /// Told when the endpoint is freed.
+    /// Frees it if nobody else holds it, and says whether it is freed.
+    free: Box<dyn FnMut() -> bool + Send>,
+    /// Told when it is.
     freed: Option<oneshot::Sender<()>>,
 }
 
-/// The thread's inbox.
-#[derive(Debug)]
+/// The thread's inbox; clones share it.
+#[derive(Debug, Clone)]
 pub(super) struct Reaper(SyncSender<Retired>);
 
 impl Reaper {
@@ -42,14 +40,33 @@ impl Reaper {
         Ok(Self(sender))
     }
 
-    /// Hands over what a publication replaced; the answer comes when `endpoint` is freed.
+    /// Hands over what a publication replaced: the map, and the endpoint that left it. The answer comes when both are
+    /// freed.
     pub(super) fn retire(
         &self,
         snapshot: Arc<Endpoints>,
         endpoint: Option<Arc<Endpoint>>,
     ) -> oneshot::Receiver<()> {
+        let (mut snapshot, mut endpoint) = (Some(snapshot), endpoint);
+        self.retire_by(move || {
+            snapshot.take_if(|snapshot| Arc::strong_count(snapshot) == 1);
+            endpoint.take_if(|endpoint| Arc::strong_count(endpoint) == 1);
+            snapshot.is_none() && endpoint.is_none()
+        })
+    }
+
+    /// Hands over `value`; the answer comes when nobody else holds it and it is freed.
+    pub(super) fn retire_one<T: Send + Sync + 'static>(&self, value: Arc<T>) -> oneshot::Receiver<()> {
+        let mut value = Some(value);
+        self.retire_by(move || {
+            value.take_if(|value| Arc::strong_count(value) == 1);
+            value.is_none()
+        })
+    }
+
+    fn retire_by(&self, free: impl FnMut() -> bool + Send + 'static) -> oneshot::Receiver<()> {
         let (freed, is_freed) = oneshot::channel();
-        let retired = Retired { snapshot: Some(snapshot), endpoint, freed: Some(freed) };
+        let retired = Retired { free: Box::new(free), freed: Some(freed) };
         self.0.send(retired).expect("the reaper outlives whoever can reach it");
         is_freed
     }
@@ -68,19 +85,18 @@ fn reap(inbox: &Receiver<Retired>) {
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
-        // Maps first: a map keeps all of its endpoints.
-        for retired in &mut waiting {
-            retired.snapshot.take_if(|snapshot| Arc::strong_count(snapshot) == 1);
+        // Until nothing more goes: a map, which may come after an endpoint, keeps all of its endpoints.
+        let mut before = usize::MAX;
+        while waiting.len() < before {
+            before = waiting.len();
+            waiting.retain_mut(|retired| !retired.is_freed());
         }
-        waiting.retain_mut(|retired| !retired.is_freed());
     }
 }
 
 impl Retired {
-    /// Frees the endpoint if nobody else holds it.
     fn is_freed(&mut self) -> bool {
-        self.endpoint.take_if(|endpoint| Arc::strong_count(endpoint) == 1);
-        let is_freed = self.snapshot.is_none() && self.endpoint.is_none();
+        let is_freed = (self.free)();
         if is_freed && let Some(freed) = self.freed.take() {
             // Nobody may be waiting.
             let _ = freed.send(());
@@ -91,14 +107,16 @@ impl Retired {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Models;
     use super::super::session::tests::variant;
     use super::*;
 
     #[test]
     fn an_endpoint_is_freed_when_its_last_request_ends() {
         let reaper = Reaper::start().unwrap();
-        let endpoint = Arc::new(Endpoint::new(vec![variant("a")]));
-        let model = Arc::downgrade(&endpoint.choose(0.0).model);
+        let endpoint = Arc::new(Endpoint::new(vec![variant("a")]).unwrap());
+        let Models::One(model) = &endpoint.choose(0).models else { panic!("it has one") };
+        let model = Arc::downgrade(model);
         let (with, _) = Endpoints::default().with("a", Some(Arc::clone(&endpoint)));
         let request = Arc::clone(&endpoint);
         let mut is_freed = reaper.retire(Arc::new(with), Some(endpoint));

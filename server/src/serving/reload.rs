@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::watch::{Action, Watch};
-use super::{Endpoint, Health, LoadedModel, Loader, ModelServer, ProductionVariant};
-use crate::metrics::Metrics;
+use super::{Capacity, Endpoint, Health, LoadedModel, Loader, ModelServer};
+use crate::metrics::{Metrics, VariantMetrics};
 use crate::rt;
 use crate::store::{Signature, Source, StoreError};
 
@@ -51,6 +51,7 @@ impl Reloader {
         let mut watch = Watch::default();
         let mut digest = None;
         let variant = self.metrics.variant(&self.endpoint, VARIANT);
+        let capacity = Capacity::new(u32::MAX);
         let mut is_missing = false;
         loop {
             match self.source.signature().await {
@@ -61,9 +62,7 @@ impl Reloader {
                         && let Some(model) = self.look(&mut watch, signature, digest.as_deref()).await
                     {
                         digest = Some(model.digest.clone());
-                        let name = VARIANT.to_owned();
-                        let (model, metrics) = (Arc::new(model), Arc::clone(&variant));
-                        self.publish(ProductionVariant { name, weight: 1.0, model, metrics });
+                        self.publish(model, &variant, &capacity);
                     }
                 }
                 // Said once, not once a look.
@@ -125,12 +124,13 @@ impl Reloader {
         .await
     }
 
-    fn publish(&self, variant: ProductionVariant) {
-        let digest = String::from_utf8_lossy(&variant.model.digest).into_owned();
-        let cost = variant.model.cost;
+    fn publish(&self, model: LoadedModel, metrics: &Arc<VariantMetrics>, capacity: &Arc<Capacity>) {
+        let digest = String::from_utf8_lossy(&model.digest).into_owned();
+        let cost = model.cost;
         let is_first = !self.server.contains(&self.endpoint);
+        let endpoint = Endpoint::of_one(VARIANT, Arc::new(model), Arc::clone(metrics), Arc::clone(capacity));
         // Nobody waits for the old one to be freed.
-        drop(self.server.publish(&self.endpoint, Some(Endpoint::new(vec![variant]))));
+        drop(self.server.publish(&self.endpoint, Some(endpoint)));
         self.health.ready();
         if !is_first {
             self.metrics.reloads.increment(1);

@@ -146,7 +146,7 @@ pub(super) mod tests {
     use dmatrix::{Field, FieldShape, NumberStyle, ResponseLayout, RowSchema};
     use models::{Model, PredictError, Signature};
 
-    use super::super::{AnswerType, Cost, ProductionVariant};
+    use super::super::{AnswerType, Capacity, Cost, Models, ProductionVariant};
     use super::*;
     use crate::metrics::Metrics;
 
@@ -202,8 +202,15 @@ pub(super) mod tests {
     }
 
     pub(crate) fn variant(name: &str) -> ProductionVariant {
-        let metrics = Metrics::default().variant("test", name);
-        ProductionVariant { name: name.to_owned(), weight: 1.0, model: Arc::new(loaded(100)), metrics }
+        ProductionVariant {
+            name: Bytes::copy_from_slice(name.as_bytes()),
+            config: Bytes::from_static(b"config"),
+            weight: 1.0,
+            models: Models::One(Arc::new(loaded(100))),
+            instances: 1,
+            capacity: Capacity::new(1),
+            metrics: Metrics::default().variant("test", name),
+        }
     }
 
     fn with_rows(values: &[f32]) -> Session {

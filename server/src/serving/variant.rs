@@ -1,4 +1,4 @@
-//! A model in memory with what is known of it, and its place in an endpoint.
+//! A model in memory with what is known of it, and a variant: its place in an endpoint.
 
 use std::sync::Arc;
 
@@ -6,7 +6,11 @@ use bytes::Bytes;
 use codecs::{ContentType, ContentTypeError, Format};
 use models::Model;
 
+use super::capacity::Place;
+use super::endpoint::Chosen;
 use super::warm_up::Cost;
+use super::{CachedModel, Capacity, Invocation, ModelCache};
+use crate::error::{Error, shortened};
 use crate::metrics::VariantMetrics;
 
 /// How the format of an answer is found.
@@ -58,17 +62,116 @@ pub struct LoadedModel {
     pub answer_type: AnswerType,
 }
 
-/// A share of an endpoint's traffic and the model that takes it; immutable.
+/// The models that a variant can ask.
+#[derive(Debug, Clone)]
+pub enum Models {
+    /// One, always there.
+    One(Arc<LoadedModel>),
+    /// Many, of which a request names one by its TargetModel.
+    Many(Arc<ModelCache>),
+    /// One, loaded when it is asked for (serverless): under the name [`ON_DEMAND`].
+    OnDemand(Arc<ModelCache>),
+}
+
+/// The name of the one model of [`Models::OnDemand`].
+pub const ON_DEMAND: &str = "";
+
+/// A share of an endpoint's traffic and the models that take it; immutable. A variant in two fleets is two of these.
 #[derive(Debug, Clone)]
 pub struct ProductionVariant {
     /// The variant's name.
-    pub name: String,
-    /// Its weight among the variants.
+    pub name: Bytes,
+    /// The name of the endpoint configuration whose fleet it stands in.
+    pub config: Bytes,
+    /// Its share of the draws, relative to the others': the variant's weight times the fleet's share.
     pub weight: f64,
-    /// Its model.
-    pub model: Arc<LoadedModel>,
+    /// Its models.
+    pub models: Models,
+    /// How many instances it has.
+    pub instances: u32,
+    /// What it may compute at once.
+    pub capacity: Arc<Capacity>,
     /// Its numbers.
     pub metrics: Arc<VariantMetrics>,
+}
+
+impl ProductionVariant {
+    /// The digest of the artifact that answers whatever is asked; `None` where that depends.
+    pub fn digest(&self) -> Option<&Bytes> {
+        match &self.models {
+            Models::One(model) => Some(&model.digest),
+            Models::Many(_) | Models::OnDemand(_) => None,
+        }
+    }
+
+    /// Takes a place among the requests under way, and finds the model that `invocation` asks.
+    pub(super) fn enter(&self, invocation: &Invocation<'_>) -> Result<(Place, Asked<'_>), Error> {
+        Ok((self.capacity.enter()?, self.asked(invocation)?))
+    }
+
+    fn asked(&self, invocation: &Invocation<'_>) -> Result<Asked<'_>, Error> {
+        let (cache, name) = match (&self.models, invocation.target_model) {
+            (Models::One(model), None) => return Ok(Asked::Own(model)),
+            (Models::OnDemand(cache), None) => (cache, ON_DEMAND),
+            (Models::Many(cache), Some(name)) => (cache, name),
+            (Models::Many(_), None) => return Err(Error::TargetModelMissing),
+            (_, Some(name)) => return Err(Error::NotMultiModel(shortened(name))),
+        };
+        let cold = || Error::ModelCold { variant: self.name.clone(), cache: Arc::clone(cache) };
+        cache.find(name, invocation.started).map(Asked::Cached).ok_or_else(cold)
+    }
+}
+
+/// The model that a request asks.
+pub(super) enum Asked<'a> {
+    /// The variant's own.
+    Own(&'a LoadedModel),
+    /// One of its cache.
+    Cached(Arc<CachedModel>),
+}
+
+impl Asked<'_> {
+    /// The model.
+    pub(super) fn model(&self) -> &LoadedModel {
+        match self {
+            Self::Own(model) => model,
+            Self::Cached(cached) => &cached.model,
+        }
+    }
+
+    /// The model and `chosen`, its variant, for longer than the look at the snapshot.
+    pub(super) fn hold(&self, chosen: Chosen) -> Held {
+        let cached = match self {
+            Self::Own(_) => None,
+            Self::Cached(cached) => Some(Arc::clone(cached)),
+        };
+        Held { chosen, cached }
+    }
+}
+
+/// A chosen variant and the model that was asked of it.
+#[derive(Debug, Clone)]
+pub(super) struct Held {
+    chosen: Chosen,
+    cached: Option<Arc<CachedModel>>,
+}
+
+impl Held {
+    /// The variant.
+    pub(super) fn variant(&self) -> &ProductionVariant {
+        self.chosen.variant()
+    }
+
+    /// The model.
+    pub(super) fn model(&self) -> &LoadedModel {
+        match (&self.cached, &self.variant().models) {
+            (Some(cached), _) => &cached.model,
+            (None, Models::One(model)) => model,
+            (None, Models::Many(_) | Models::OnDemand(_)) => {
+                unreachable!("what is asked of a cache holds its model")
+            }
+        }
+    }
 }
 
 #[cfg(test)]
