@@ -9,9 +9,11 @@
 //! | [`shape`] | what the input of an operation must look like, and the one function that holds it to that |
 //! | [`query`] | form bodies of the Query protocol |
 //! | [`xml`] | XML answers |
+//! | [`event_stream`] | messages of streamed answers |
 
 pub mod arn;
 pub mod error;
+pub mod event_stream;
 pub mod query;
 pub mod shape;
 pub mod time;
