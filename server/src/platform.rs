@@ -22,6 +22,8 @@ pub struct Platform {
     pub health: Arc<Health>,
     /// From a request's head to its answer.
     pub request_timeout: Duration,
+    /// How long a request waits for a model to be loaded.
+    pub cold_wait: Duration,
     /// The process's numbers.
     pub metrics: Arc<Metrics>,
     /// The control plane's runtime.

@@ -43,6 +43,7 @@ pub fn start(config: &UpConfig) -> anyhow::Result<Server> {
         database: Database::open(&config.data.join("state.sqlite"))?,
         health: Arc::clone(&health),
         request_timeout: config.server.limits.request_timeout,
+        cold_wait: config.cold_wait,
         metrics,
         runtime: runtime.handle().clone(),
         lock,

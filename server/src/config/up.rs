@@ -2,12 +2,13 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 
 use super::environment::Environment;
 use super::server::{ServerArgs, ServerConfig};
-use super::values::boolean;
+use super::values::{boolean, seconds};
 use super::{AwsVariables, LogFormat, LogLevel};
 
 /// The port when `--listen` names only an address.
@@ -37,6 +38,9 @@ pub struct UpArgs {
     /// Speak TLS with a certificate made at the first start and kept in the data directory.
     #[arg(long, value_parser = boolean, num_args = 0..=1, default_missing_value = "true", default_value = "false", conflicts_with = "tls_cert")]
     tls_generate: bool,
+    /// How long a request waits for a model that is not loaded (multi-model, serverless) before it hears to come again.
+    #[arg(long, value_name = "TIME", value_parser = seconds, default_value = "30")]
+    cold_wait: Duration,
     #[command(flatten)]
     server: ServerArgs,
 }
@@ -58,6 +62,8 @@ pub struct UpConfig {
     pub credentials: Option<PathBuf>,
     /// Make a certificate when there is none.
     pub generates_certificate: bool,
+    /// How long a request waits for a model to be loaded.
+    pub cold_wait: Duration,
     /// What every server takes.
     pub server: ServerConfig,
     /// The `AWS_*` variables, for an S3 store elsewhere.
@@ -75,6 +81,7 @@ impl UpArgs {
             s3_endpoint: self.s3_endpoint,
             credentials: self.credentials,
             generates_certificate: self.tls_generate,
+            cold_wait: self.cold_wait,
             server: self.server.resolve(),
             aws: AwsVariables(environment.aws()),
         }

@@ -1,5 +1,6 @@
 //! The wire shapes of the interfaces we speak, one file each; what they answer goes to HTTP as an [`Answer`].
 
+pub mod async_inference;
 pub mod autoscaling;
 pub mod aws;
 pub mod cloudwatch;
@@ -7,6 +8,7 @@ pub mod container;
 pub mod iam;
 pub mod logs;
 pub mod multi_model;
+pub mod runtime;
 pub mod sagemaker;
 pub mod signals;
 pub mod sts;

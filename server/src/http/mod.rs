@@ -6,12 +6,14 @@ mod body;
 mod connection;
 mod dispatch;
 mod fields;
+mod invoke;
 mod io;
 mod platform;
 mod request_id;
 mod route;
 mod runtime_fields;
 mod service;
+mod services;
 mod tls;
 mod watch;
 

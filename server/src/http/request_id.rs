@@ -7,7 +7,7 @@ use std::hash::{BuildHasher, RandomState};
 use crate::serving::draw::draw;
 
 /// A request's id, 36 characters of ASCII.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RequestId([u8; 36]);
 
 thread_local! {

@@ -24,16 +24,16 @@ use crate::faces::multi_model::{self, MultiModel};
 use crate::metrics::Phases;
 
 /// The digest of the artifact that answered.
-const ARTIFACT: HeaderName = HeaderName::from_static("x-clary-artifact");
+pub(super) const ARTIFACT: HeaderName = HeaderName::from_static("x-clary-artifact");
 /// The request's id, as AWS names it.
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 /// As the client sent them.
-const CUSTOM_ATTRIBUTES: HeaderName = HeaderName::from_static(fields::CUSTOM_ATTRIBUTES);
+pub(super) const ECHOED_ATTRIBUTES: HeaderName = HeaderName::from_static(fields::CUSTOM_ATTRIBUTES);
 /// How long the phases took.
-const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+pub(super) const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// Headers of a usual answer, `Date` and `Content-Length` included. Reason: one allocation instead of two.
-const ANSWER_HEADERS: usize = 8;
+pub(super) const ANSWER_HEADERS: usize = 8;
 
 /// Answers `request`.
 pub(super) async fn answer(
@@ -174,7 +174,7 @@ fn respond(
         headers.insert(ARTIFACT, HeaderValue::from_maybe_shared(digest).expect("a digest is hexadecimal"));
     }
     if let Some(attributes) = fields.custom_attributes.value().filter(|_| answer.phases.is_some()) {
-        headers.insert(CUSTOM_ATTRIBUTES, attributes.clone());
+        headers.insert(ECHOED_ATTRIBUTES, attributes.clone());
     }
     if let Some(phases) = answer.phases.filter(|_| fields.wants_timing) {
         headers.insert(SERVER_TIMING, server_timing(&phases));
@@ -192,7 +192,7 @@ fn respond(
     response
 }
 
-fn server_timing(phases: &Phases) -> HeaderValue {
+pub(super) fn server_timing(phases: &Phases) -> HeaderValue {
     let mut text = String::new();
     for (name, time) in phases.named() {
         let separator = if text.is_empty() { "" } else { ", " };

@@ -1,0 +1,185 @@
+//! The requests of `clary up` that are no invocations: read on the data plane, worked on by the control runtime.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use codecs::content_encoding::ContentEncoding;
+use hyper::Response;
+use hyper::body::Incoming;
+use hyper::header::{ALLOW, HeaderValue};
+use hyper::http::request::Parts;
+use tokio::sync::OwnedSemaphorePermit;
+use wire::{AwsError, ErrorCode};
+
+use super::accept::Shared;
+use super::answer::AnswerBody;
+use super::body;
+use super::dispatch::{Own, Scope, Target};
+use super::platform::whole;
+use super::request_id::RequestId;
+use super::runtime_fields::RuntimeFields;
+use super::watch::InFlight;
+use crate::error::{Code, Error};
+use crate::faces::async_inference::{self, AsyncRequest};
+use crate::faces::aws::{self, AwsAnswer, AwsRequest, JsonService};
+use crate::faces::signals;
+use crate::platform::Platform;
+
+/// The most bytes of a body of a JSON or Query service, also unpacked. Reason: the largest there are (a thousand metrics,
+/// a batch of log events) have one MiB.
+const SERVICE_BODY_BYTES_MAX: usize = 2 << 20;
+
+/// A request's head, understood.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Request<'a> {
+    pub(super) head: &'a Parts,
+    pub(super) fields: &'a RuntimeFields<'a>,
+    pub(super) id: RequestId,
+}
+
+/// Answers a request for `target`.
+pub(super) async fn answer(
+    shared: &Arc<Shared>,
+    platform: &Arc<Platform>,
+    target: Target<'_>,
+    request: Request<'_>,
+    body: &mut Incoming,
+    _open: InFlight,
+) -> Response<AnswerBody> {
+    let Ok(place) = Arc::clone(&shared.control_places).try_acquire_owned() else {
+        let error =
+            AwsError::new(ErrorCode::ServiceUnavailable, "expected fewer requests at once, found too many");
+        return whole(refuse(target, &error, request.id), request.id);
+    };
+    if let Target::Own(own) = target {
+        return own_path(platform, place, own, request).await;
+    }
+    let answer = buffered(shared, platform, place, target, request, body).await;
+    whole(answer.unwrap_or_else(|error| refuse(target, &error, request.id)), request.id)
+}
+
+async fn buffered(
+    shared: &Arc<Shared>,
+    platform: &Arc<Platform>,
+    place: OwnedSemaphorePermit,
+    target: Target<'_>,
+    request: Request<'_>,
+    body: &mut Incoming,
+) -> Result<AwsAnswer, AwsError> {
+    let of_task = Arc::clone(platform);
+    match target {
+        Target::Json { service, operation } => {
+            let request = read(shared, platform, request, body, SERVICE_BODY_BYTES_MAX).await?;
+            let operation = operation.to_owned();
+            let work = async move { aws::json(&of_task, service, operation, request).await };
+            on_control(platform, place, work).await
+        }
+        Target::Query => {
+            let request = read(shared, platform, request, body, SERVICE_BODY_BYTES_MAX).await?;
+            on_control(platform, place, async move { aws::query(&of_task, request).await }).await
+        }
+        Target::Runtime { endpoint, .. } => {
+            let headers = request.head.headers.clone();
+            let AwsRequest { body, scope, request_id, .. } =
+                read(shared, platform, request, body, async_inference::BODY_BYTES_MAX).await?;
+            let request = AsyncRequest { endpoint: endpoint.to_owned(), headers, body, scope, request_id };
+            on_control(platform, place, async move { async_inference::answer(&of_task, request).await }).await
+        }
+        Target::UnknownJson(found) => Err(AwsError::unknown_operation("Clary", found)),
+        Target::Cbor(operation) => Err(AwsError::unknown_operation("CloudWatch in CBOR", operation)),
+        Target::SageMakerMetrics => {
+            Err(AwsError::unknown_operation("SageMaker Metrics", request.head.uri.path()))
+        }
+        Target::ExternalScaler(_) | Target::Own(_) | Target::S3 => {
+            Err(AwsError::unknown_operation("Clary", request.head.uri.path()))
+        }
+    }
+}
+
+/// `error` as the protocol of `target` writes it.
+fn refuse(target: Target<'_>, error: &AwsError, id: RequestId) -> AwsAnswer {
+    match target {
+        Target::Json { service, .. } => aws::json_error(service, error, false),
+        Target::UnknownJson(_) => aws::json_error(JsonService::SageMaker, error, false),
+        Target::Query => aws::form_error(error, &id.to_string()),
+        _ => aws::rest_error(error),
+    }
+}
+
+/// The body of a request to a service, read and unpacked, and where the request belongs.
+async fn read(
+    shared: &Shared,
+    platform: &Platform,
+    request: Request<'_>,
+    body: &mut Incoming,
+    limit_bytes: usize,
+) -> Result<AwsRequest, AwsError> {
+    let fields = request.fields;
+    let refused = |error: Error| AwsError::new(ErrorCode::SerializationException, error.to_string());
+    let encoding = fields.base.content_encoding.text("content-encoding").map_err(refused)?;
+    let encoding = encoding.map(ContentEncoding::parse).transpose().map_err(|error| refused(error.into()))?;
+    let (mut body, _share) = body::read(body, shared, limit_bytes).await.map_err(refused)?;
+    if let Some(encoding) = encoding.flatten() {
+        let mut unpacked = Vec::new();
+        encoding.decode(&body, limit_bytes, &mut unpacked).map_err(|error| refused(error.into()))?;
+        body = Bytes::from(unpacked);
+    }
+    let region = Scope::of(fields, request.head.uri.query()).region.unwrap_or(&platform.scope.region);
+    let scope = wire::Scope { region: region.to_owned(), account: platform.scope.account.clone() };
+    let (request_id, is_query_mode) = (request.id.to_string(), fields.is_query_mode);
+    Ok(AwsRequest { body, scope, request_id, is_query_mode })
+}
+
+/// Runs `work` on the control runtime, where it goes on when the client leaves. A panic in it is a fault of ours.
+pub(super) async fn on_control<T: Send + 'static>(
+    platform: &Platform,
+    place: OwnedSemaphorePermit,
+    work: impl Future<Output = T> + Send + 'static,
+) -> Result<T, AwsError> {
+    let task = platform.runtime.spawn(async move {
+        let result = work.await;
+        drop(place);
+        result
+    });
+    task.await.map_err(|error| {
+        tracing::error!(%error, "a request failed on the control runtime");
+        AwsError::internal()
+    })
+}
+
+async fn own_path(
+    platform: &Arc<Platform>,
+    place: OwnedSemaphorePermit,
+    own: Own,
+    request: Request<'_>,
+) -> Response<AnswerBody> {
+    const TEXT: &str = "text/plain; charset=utf-8";
+    const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
+    let method = request.head.method.as_str();
+    if !matches!(method, "GET" | "HEAD") {
+        let error = Error::WrongMethod { allowed: "GET, HEAD", found: crate::error::shortened(method) };
+        let mut response = whole(plain(error.code(), TEXT, format!("{error}\n")), request.id);
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return response;
+    }
+    let answer = match own {
+        Own::Health => {
+            let (is_ready, text) = platform.health.report();
+            plain(if is_ready { Code::Ok } else { Code::NotReady }, TEXT, text)
+        }
+        Own::Metrics => plain(Code::Ok, METRICS, platform.metrics.render()),
+        Own::Signals => {
+            let of_task = Arc::clone(platform);
+            let reply = on_control(platform, place, async move { signals::answer(&of_task).await }).await;
+            match reply.and_then(|reply| reply) {
+                Ok(value) => plain(Code::Ok, "application/json", value.to_string()),
+                Err(error) => aws::rest_error(&error),
+            }
+        }
+    };
+    whole(answer, request.id)
+}
+
+fn plain(code: Code, content_type: &'static str, body: impl Into<Bytes>) -> AwsAnswer {
+    AwsAnswer { status: code.status(), content_type, headers: Vec::new(), body: body.into() }
+}
