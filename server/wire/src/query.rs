@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
-use crate::{AwsError, ErrorCode};
+use crate::shape::{Shape, ShapeKind};
+use crate::{AwsError, ErrorCode, Timestamp};
 
 /// Parameters of one form. Reason: the largest request there is (a thousand metrics with thirty dimensions and two
 /// texts each) stays below it.
@@ -62,6 +63,45 @@ impl Form {
         let text = std::str::from_utf8(body).ok()?;
         text.split('&').find_map(|pair| pair.strip_prefix("Version="))
     }
+}
+
+/// Turns the texts of a form's input into what the operation's shape has there: numbers, booleans, moments (in seconds since
+/// 1970), and the empty list that a form writes as an empty text. What does not read as such stays a text, for the
+/// shape's own check to refuse.
+pub fn typed(shape: Shape<'_>, value: Value) -> Value {
+    match (shape.kind(), value) {
+        (ShapeKind::Structure, Value::Object(members)) => Value::Object(typed_members(shape, members)),
+        (ShapeKind::List, Value::Array(items)) => match shape.element() {
+            Some(element) => Value::Array(items.into_iter().map(|item| typed(element, item)).collect()),
+            None => Value::Array(items),
+        },
+        (ShapeKind::List, Value::String(text)) if text.is_empty() => Value::Array(Vec::new()),
+        (ShapeKind::Integer | ShapeKind::Long, Value::String(text)) => {
+            text.parse::<i64>().map_or(Value::String(text), Value::from)
+        }
+        (ShapeKind::Float | ShapeKind::Double, Value::String(text)) => {
+            let number = text.parse::<f64>().ok().and_then(serde_json::Number::from_f64);
+            number.map_or(Value::String(text), Value::Number)
+        }
+        (ShapeKind::Boolean, Value::String(text)) => match text.as_str() {
+            "true" => Value::Bool(true),
+            "false" => Value::Bool(false),
+            _ => Value::String(text),
+        },
+        (ShapeKind::Timestamp, Value::String(text)) => {
+            Timestamp::parse(&text).map_or(Value::String(text), Timestamp::to_json)
+        }
+        (_, value) => value,
+    }
+}
+
+/// The same of a whole input.
+pub fn typed_members(shape: Shape<'_>, members: Map<String, Value>) -> Map<String, Value> {
+    let typed_member = |(name, value): (String, Value)| match shape.member(&name) {
+        Some(member) => (name, typed(member, value)),
+        None => (name, value),
+    };
+    members.into_iter().map(typed_member).collect()
 }
 
 fn text_of(input: &mut Map<String, Value>, name: &str) -> Option<String> {
@@ -228,6 +268,24 @@ mod tests {
         check("A=a+b%20c%2Bd%26%3D", &json!({"A": "a b c+d&="}));
         check("A=%E6%97%A5", &json!({"A": "日"}));
         check("A%2EB=1", &json!({"A": {"B": "1"}}));
+    }
+
+    #[test]
+    fn texts_become_what_the_shape_has() {
+        let form = "Action=GetMetricStatistics&Namespace=N&MetricName=5&StartTime=2024-01-02T03:04:05Z&\
+                    EndTime=1704164645.5&Period=60&Statistics.member.1=Sum&Dimensions=";
+        let input = Form::parse(form.as_bytes()).unwrap().input;
+        let shape = crate::shape::table("monitoring").unwrap().input("GetMetricStatistics").unwrap();
+        let expected = json!({
+            "Namespace": "N", "MetricName": "5", "StartTime": 1_704_164_645, "EndTime": 1_704_164_645.5,
+            "Period": 60, "Statistics": ["Sum"], "Dimensions": []
+        });
+        assert_eq!(Value::Object(typed_members(shape, input)), expected);
+        let alarm = crate::shape::table("monitoring").unwrap().input("PutMetricAlarm").unwrap();
+        let input = json!({"ActionsEnabled": "false", "Threshold": "0.5", "EvaluationPeriods": "x"});
+        let Value::Object(members) = typed(alarm, input) else { panic!("a structure") };
+        assert_eq!(members["ActionsEnabled"], json!(false));
+        assert_eq!((&members["Threshold"], &members["EvaluationPeriods"]), (&json!(0.5), &json!("x")));
     }
 
     fn refuse(form: &[u8], part: &str) {

@@ -20,6 +20,15 @@ impl Timestamp {
         Self((seconds * 1e3).round() as i64)
     }
 
+    /// From ISO 8601 or a number of seconds, as Query requests have it.
+    pub fn parse(text: &str) -> Option<Self> {
+        if let Ok(seconds) = text.parse::<f64>() {
+            return seconds.is_finite().then(|| Self::from_seconds(seconds));
+        }
+        let moment: jiff::Timestamp = text.parse().ok()?;
+        Some(Self(moment.as_millisecond()))
+    }
+
     /// Seconds with a fraction, as JSON 1.1 answers have it.
     pub fn seconds(self) -> f64 {
         self.0 as f64 / 1e3
@@ -65,5 +74,11 @@ mod tests {
         assert_eq!(moment.to_json(), Value::from(1_704_164_645.678));
         assert_eq!(Timestamp(5000).to_json().to_string(), "5");
         assert_eq!(Timestamp::from_seconds(1_704_164_645.678), moment);
+        for text in ["2024-01-02T03:04:05.678Z", "1704164645.678", "2024-01-02T05:04:05.678+02:00"] {
+            assert_eq!(Timestamp::parse(text), Some(moment), "{text}");
+        }
+        for wrong in ["", "2024-01-02", "now", "NaN", "inf"] {
+            assert_eq!(Timestamp::parse(wrong), None, "{wrong}");
+        }
     }
 }
