@@ -15,7 +15,8 @@ use crate::rt;
 const WAITING_MAX: usize = 4096;
 
 /// Each entry brings the schema one version further; entries are only ever added.
-const MIGRATIONS: &[&str] = &["CREATE TABLE resources (
+const MIGRATIONS: &[&str] = &[
+    "CREATE TABLE resources (
         kind TEXT NOT NULL,
         name TEXT NOT NULL COLLATE NOCASE,
         arn TEXT NOT NULL,
@@ -31,7 +32,9 @@ const MIGRATIONS: &[&str] = &["CREATE TABLE resources (
         key TEXT NOT NULL,
         value TEXT NOT NULL,
         PRIMARY KEY (arn, key)
-    ) WITHOUT ROWID;"];
+    ) WITHOUT ROWID;",
+    super::async_inference::queue::MIGRATION,
+];
 
 /// Why the state could not be read or written.
 #[derive(Debug, thiserror::Error)]
