@@ -21,6 +21,8 @@ pub enum EndpointStatus {
     UpdateRollbackFailed,
     /// It is going away.
     Deleting,
+    /// It served before a restart, and cannot be restored; it is tried again and again.
+    OutOfService,
 }
 
 impl EndpointStatus {
@@ -34,6 +36,7 @@ impl EndpointStatus {
             Self::Failed => "Failed",
             Self::UpdateRollbackFailed => "UpdateRollbackFailed",
             Self::Deleting => "Deleting",
+            Self::OutOfService => "OutOfService",
         }
     }
 
@@ -109,6 +112,8 @@ pub struct VariantStatus {
 /// A set of variants that serve one configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Fleet {
+    /// Tells it apart from every other fleet of its endpoint, earlier ones of the same configuration included.
+    pub id: i64,
     /// Its configuration.
     pub config: FleetConfig,
     /// Its variants, production then shadow.
@@ -122,12 +127,22 @@ pub struct EndpointState {
     pub status: EndpointStatus,
     /// Why it stands there, when something failed.
     pub failure_reason: Option<String>,
-    /// What serves; `None` while it is created for the first time.
+    /// What serves; `None` while it is created for the first time. Of a failed creation, what should have served.
     pub fleet: Option<Fleet>,
     /// The change under way.
     pub change: Option<Change>,
     /// `DeploymentConfig` of the last deployment that had one.
     pub last_deployment_config: Option<Value>,
+}
+
+impl EndpointState {
+    /// The fleet that is to serve, while it is on its way.
+    pub fn pending(&self) -> Option<&Fleet> {
+        match &self.change.as_ref()?.kind {
+            ChangeKind::Deploy { fleet, .. } => Some(fleet),
+            ChangeKind::Adjust | ChangeKind::Delete => None,
+        }
+    }
 }
 
 /// A change under way, and how far it has come: written before each step is taken, so that a restart goes on from here.

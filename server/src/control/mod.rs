@@ -7,11 +7,34 @@
 //! |---|---|
 //! | [`database`] | the one writer of the state file |
 //! | [`record`] | resources as documents, and lists of them |
-//! | [`endpoint`] | an endpoint's durable state |
+//! | [`tags`] | their tags |
+//! | [`endpoint`], [`fleet`] | an endpoint's durable state, and how a fleet is read from a configuration |
+//! | [`calls`], `transitions` | the durable calls, and what each does to that state |
+//! | [`deployment`] | what comes next in a deployment, as pure functions |
+//! | [`handle`] | [`Control`], which faces hold |
+//! | [`autoscaling`] | scalable targets, their policies, and the loop |
+//! | [`async_inference`] | the durable queue of InvokeEndpointAsync |
+//! | [`images`] | which images are served, and how their models load |
 
+pub mod async_inference;
+pub mod autoscaling;
+pub mod calls;
 pub mod database;
+pub mod deployment;
 pub mod endpoint;
+pub mod error;
+pub mod fleet;
+pub mod handle;
+pub mod ids;
+pub mod images;
 pub mod record;
+pub mod tags;
+mod transitions;
 
+pub use calls::{CreateEndpoint, UpdateEndpoint};
 pub use database::{Database, StateError};
+pub use error::ControlError;
+pub use fleet::VariantProperty;
+pub use handle::Control;
 pub use record::{Kind, ListFilter, Page, Record};
+pub use transitions::DesiredWeightAndCapacity;
