@@ -53,8 +53,8 @@ pub struct Head<'a> {
     pub headers: &'a HeaderMap,
     /// The names in the client's certificate, which the TLS layer has verified.
     pub client_names: &'a [String],
-    /// Whether it is an invocation, for which tokens and certificates are good.
-    pub is_invocation: bool,
+    /// Whether it is one for which tokens and certificates are good.
+    pub takes_tokens: bool,
 }
 
 impl Access {
@@ -101,11 +101,11 @@ impl Access {
                 let known = state.credentials.load().token(token).cloned();
                 Pending::known(known, "bearer token", now)
             }
-            Claim::Nothing if !head.client_names.is_empty() && head.is_invocation => {
+            Claim::Nothing if !head.client_names.is_empty() && head.takes_tokens => {
                 let known = state.credentials.load().certificate(head.client_names).cloned();
                 Pending::known(known, "client certificate", now)
             }
-            Claim::Nothing => Err(Refusal::Unsigned { is_invocation: head.is_invocation }),
+            Claim::Nothing => Err(Refusal::Unsigned { takes_tokens: head.takes_tokens }),
         }
     }
 }

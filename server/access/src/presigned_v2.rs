@@ -118,8 +118,12 @@ fn string_to_sign(
     let content_type = header("content-type").or(content_type).unwrap_or_default();
     let in_headers = headers.keys().map(http::HeaderName::as_str).filter(|name| name.starts_with("x-amz-"));
     for name in in_headers {
-        if let (Some(value), false) = (header(name), amz.iter().any(|(known, _)| known == name)) {
-            amz.push((name.to_owned(), value));
+        let value = header(name).unwrap_or_default();
+        match amz.iter().find(|(known, _)| known == name) {
+            // What stands in both places must be the same: S3 would follow the header.
+            Some((_, in_query)) if *in_query != value => return Err(Refusal::Mismatch),
+            Some(_) => {}
+            None => amz.push((name.to_owned(), value)),
         }
     }
     amz.sort();

@@ -19,10 +19,10 @@ pub enum Protocol {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// Neither signature nor token nor certificate.
-    #[error("authentication: expected a Signature Version 4{}, found none", also(*is_invocation))]
+    #[error("authentication: expected a Signature Version 4{}, found none", also(*takes_tokens))]
     Unsigned {
         /// Whether tokens and certificates would do.
-        is_invocation: bool,
+        takes_tokens: bool,
     },
     /// What stands in `Authorization` or in the query is not a signature.
     #[error("{place}: expected {expected}, found {found}")]
@@ -113,8 +113,8 @@ pub enum Refusal {
     Throttled,
 }
 
-fn also(is_invocation: bool) -> &'static str {
-    if is_invocation { ", a bearer token or a client certificate" } else { "" }
+fn also(takes_tokens: bool) -> &'static str {
+    if takes_tokens { ", a bearer token or a client certificate" } else { "" }
 }
 
 impl Refusal {

@@ -222,12 +222,12 @@ fn tokens_and_certificates_invoke_and_nothing_else() {
             "certificates":[{{"name":"scoring.example.com",{allow}}}]}}"#
     );
     let access = Access::closed(Credentials::parse(file.as_bytes(), None).unwrap());
-    let ask = |bearer: Option<&str>, names: &[&str], is_invocation| {
+    let ask = |bearer: Option<&str>, names: &[&str], takes_tokens| {
         let mut request = Request::invocation();
         request.headers.extend(bearer.map(|token| ("authorization".into(), format!("Bearer {token}"))));
         let headers = request.header_map();
         let client_names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
-        let head = access::Head { client_names: &client_names, is_invocation, ..request.head(&headers) };
+        let head = access::Head { client_names: &client_names, takes_tokens, ..request.head(&headers) };
         let pending = access.begin(&head, NOW)?;
         assert!(!pending.wants_hash());
         pending.finish("sagemaker", &access::digest::sha256(b""))
@@ -265,7 +265,7 @@ fn each_protocol_has_its_codes() {
     };
     let unsigned = "MissingAuthenticationToken";
     check(
-        Refusal::Unsigned { is_invocation: false },
+        Refusal::Unsigned { takes_tokens: false },
         ["MissingAuthenticationTokenException", unsigned, unsigned, "AccessDenied"],
     );
     let unknown = "UnrecognizedClientException";

@@ -122,7 +122,7 @@ impl Request {
     pub fn head<'a>(&'a self, headers: &'a HeaderMap) -> Head<'a> {
         let query = Some(self.query.as_str()).filter(|query| !query.is_empty());
         let (method, path, authority) = (self.method.as_str(), self.path.as_str(), None);
-        Head { method, path, query, authority, headers, client_names: &[], is_invocation: true }
+        Head { method, path, query, authority, headers, client_names: &[], takes_tokens: true }
     }
 
     /// Asks `access` about it.
