@@ -11,7 +11,7 @@ use crate::engine::{CONNECTIONS_MAX, Load, Plan, THREADS_MAX};
 use crate::ramp::{Objective, Ramp};
 use crate::response::WATCHED_MAX;
 use crate::schedule::{Arrivals, RATE_MAX};
-use crate::target::{RequestShape, Target, Url, parse_header, read_payload};
+use crate::target::{RequestShape, Target, Url, parse_header, read_header_lines, read_payload};
 use crate::tls;
 use crate::versus::SLICES_MAX;
 
@@ -131,6 +131,10 @@ pub(crate) struct Common {
     /// A further header.
     #[arg(long, short = 'H', value_name = "NAME: VALUE", value_parser = parse_header)]
     header: Vec<(String, String)>,
+    /// A file of further headers, a line a request, parted by tabs (`Name: value`); taken in turn. For requests that are
+    /// signed one by one.
+    #[arg(long, value_name = "FILE")]
+    header_lines: Option<PathBuf>,
     /// Method, if not POST with a payload and GET without.
     #[arg(long, value_parser = parse_method)]
     method: Option<String>,
@@ -181,7 +185,7 @@ impl Common {
         let payloads = self.data.iter().map(|data| read_payload(data)).collect::<anyhow::Result<Vec<_>>>()?;
         let url = Url::parse(url).with_context(|| format!("URL {url:?}"))?;
         let tls = url.is_tls.then(|| tls::connect_to(&url.host, self.ca_cert.as_deref())).transpose()?;
-        let target = Target::new(&url, &self.shape(variant), &payloads)?;
+        let target = Target::new(&url, &self.shape(variant)?, &payloads)?;
         Ok(Plan {
             target: Arc::new(target),
             tls,
@@ -196,14 +200,20 @@ impl Common {
         })
     }
 
-    fn shape(&self, variant: Option<&str>) -> RequestShape {
+    fn shape(&self, variant: Option<&str>) -> anyhow::Result<RequestShape> {
         let variant = variant.map(|name| (VARIANT_HEADER.to_owned(), name.to_owned()));
-        RequestShape {
+        Ok(RequestShape {
             method: self.method.clone(),
             content_type: self.content_type.clone(),
             accept: self.accept.clone(),
             headers: self.header.iter().cloned().chain(variant).collect(),
-        }
+            header_lines: self
+                .header_lines
+                .as_deref()
+                .map(read_header_lines)
+                .transpose()?
+                .unwrap_or_default(),
+        })
     }
 }
 

@@ -1,11 +1,15 @@
 //! Where requests go and what they say: a URL, and each payload's request as ready bytes.
 
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::Path;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
 
 /// The most bytes of one payload. Reason: 100 MiB is the largest batch payload of SageMaker's API.
 pub(crate) const PAYLOAD_BYTES_MAX: u64 = 100 << 20;
+
+/// The most lines of further headers. Reason: a signed request takes a kilobyte ready to send; this many take two gigabytes.
+pub(crate) const HEADER_LINES_MAX: usize = 2_000_000;
 
 /// The parts of an `http://` or `https://` URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,6 +116,8 @@ pub(crate) struct RequestShape {
     pub(crate) accept: Option<String>,
     /// Further headers.
     pub(crate) headers: Vec<(String, String)>,
+    /// Headers of one request each, taken in turn: a signature fits one request only.
+    pub(crate) header_lines: Vec<Vec<(String, String)>>,
 }
 
 /// A run's requests: one a payload, as they go over the wire.
@@ -134,11 +140,13 @@ impl Target {
         let address = url.resolve()?;
         let method = shape.method.as_deref().unwrap_or(if payloads.is_empty() { "GET" } else { "POST" });
         let is_head = method == "HEAD";
-        let requests = match payloads {
-            [] => vec![write_request(url, method, shape, None)],
-            payloads => payloads.iter().map(|body| write_request(url, method, shape, Some(body))).collect(),
-        };
-        Ok(Self { address, requests, is_head })
+        let lines = &shape.header_lines;
+        let requests = (0..payloads.len().max(lines.len()).max(1)).map(|index| {
+            let body = (!payloads.is_empty()).then(|| &payloads[index % payloads.len()]);
+            let line = if lines.is_empty() { &[][..] } else { &lines[index % lines.len()] };
+            write_request(url, method, shape, line, body)
+        });
+        Ok(Self { address, requests: requests.collect(), is_head })
     }
 
     /// The request of arrival `index`.
@@ -147,11 +155,17 @@ impl Target {
     }
 }
 
-fn write_request(url: &Url, method: &str, shape: &RequestShape, body: Option<&Vec<u8>>) -> Vec<u8> {
+fn write_request(
+    url: &Url,
+    method: &str,
+    shape: &RequestShape,
+    line: &[(String, String)],
+    body: Option<&Vec<u8>>,
+) -> Vec<u8> {
     let mut head = format!("{method} {} HTTP/1.1\r\nHost: {}\r\n", url.path, url.authority);
     let length = body.map(|body| body.len().to_string());
     let own = [("Content-Type", &shape.content_type), ("Accept", &shape.accept), ("Content-Length", &length)];
-    let given = shape.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let given = shape.headers.iter().chain(line).map(|(name, value)| (name.as_str(), value.as_str()));
     for (name, value) in own.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?))).chain(given)
     {
         head.extend([name, ": ", value, "\r\n"]);
@@ -176,6 +190,21 @@ pub(crate) fn read_payload(argument: &str) -> anyhow::Result<Vec<u8>> {
         "payload {argument}: expected at most {PAYLOAD_BYTES_MAX} bytes, found {bytes}"
     );
     std::fs::read(argument).with_context(|| format!("payload {argument}"))
+}
+
+/// Reads a `--header-lines` file: a request a line, its headers parted by tabs.
+///
+/// # Errors
+/// When the file cannot be read, or a line holds what is no header.
+pub(crate) fn read_header_lines(path: &Path) -> anyhow::Result<Vec<Vec<(String, String)>>> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("header lines {}", path.display()))?;
+    let mut lines = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        ensure!(number < HEADER_LINES_MAX, "header lines: expected at most {HEADER_LINES_MAX}, found more");
+        let headers: Result<Vec<_>, _> = line.split('\t').map(parse_header).collect();
+        lines.push(headers.map_err(|error| anyhow!("header lines, line {}: {error}", number + 1))?);
+    }
+    Ok(lines)
 }
 
 #[cfg(test)]
@@ -220,6 +249,24 @@ mod tests {
         for text in ["A", ": b", "A: b\r\nC: d", "A b: c", "Content-Length: 3", "host: x"] {
             assert!(parse_header(text).is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn each_line_of_headers_makes_a_request() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "X-A: 1\tX-B: 2\nX-A: 3\nX-A: 4\n").unwrap();
+        let header_lines = read_header_lines(file.path()).unwrap();
+        let shape = RequestShape { header_lines, ..RequestShape::default() };
+        let url = Url::parse("http://127.0.0.1:9/").unwrap();
+        let target = Target::new(&url, &shape, &[b"a".to_vec(), b"b".to_vec()]).unwrap();
+        let ends =
+            |index, end: &str| assert!(target.request(index).ends_with(end.as_bytes()), "{index}: {end}");
+        ends(0, "X-A: 1\r\nX-B: 2\r\n\r\na");
+        ends(1, "X-A: 3\r\n\r\nb");
+        ends(2, "X-A: 4\r\n\r\na");
+        ends(3, "X-A: 1\r\nX-B: 2\r\n\r\na");
+        std::fs::write(file.path(), "X-A: 1\nnone\n").unwrap();
+        assert!(read_header_lines(file.path()).unwrap_err().to_string().contains("line 2"));
     }
 
     #[test]
