@@ -24,7 +24,7 @@ use metrics::{Counter, CounterFn, Gauge, Histogram, Key, Label, Metadata, Record
 use wire::Timestamp;
 
 pub use concurrency::Level;
-pub use measure::Measure;
+pub use measure::{Backlog, Measure};
 pub use period::Times;
 pub use process::Process;
 pub use registry::Registry;
@@ -54,6 +54,13 @@ const CONCURRENT_REQUESTS_MAX: &str = "clary_concurrent_requests_max10s";
 const INVOCATIONS_PER_INSTANCE: &str = "clary_invocations_per_instance_total";
 const REPLICAS_READY: &str = "clary_replicas_ready";
 const REPLICAS_DESIRED: &str = "clary_replicas_desired";
+/// What each asynchronous endpoint is like: a gauge, and what is said of it.
+const BACKLOGS: [(&str, &str); 4] = [
+    ("clary_async_backlog", "Asynchronous requests that wait or are worked on."),
+    ("clary_async_backlog_per_instance", "The same, over the endpoint's instances."),
+    ("clary_async_oldest_age_seconds", "How long the oldest has waited."),
+    ("clary_async_backlog_without_capacity", "1 while requests wait and no instance is there, else 0."),
+];
 const LAST_REQUEST: &str = "clary_last_request_timestamp_seconds";
 /// Prometheus' own name for it.
 const PROCESS_CPU: &str = "process_cpu_seconds_total";
@@ -161,6 +168,7 @@ pub struct Metrics {
     rejected: ByCode,
     registry: Arc<Registry>,
     variants: Mutex<Variants>,
+    backlogs: Mutex<BTreeMap<String, Backlog>>,
     base: Instant,
 }
 
@@ -191,6 +199,7 @@ impl Default for Metrics {
             rejected: ByCode::new(&registry, REJECTED, &[]),
             registry,
             variants: Mutex::default(),
+            backlogs: Mutex::default(),
             base: Instant::now(),
         }
     }
@@ -239,6 +248,21 @@ impl Metrics {
         drained
     }
 
+    /// What waits at an asynchronous endpoint from now on; `None` when it is gone.
+    pub fn set_backlog(&self, endpoint: &str, backlog: Option<Backlog>) {
+        let mut backlogs = self.backlogs.lock().unwrap_or_else(PoisonError::into_inner);
+        match backlog {
+            Some(backlog) => drop(backlogs.insert(endpoint.to_owned(), backlog)),
+            None => drop(backlogs.remove(endpoint)),
+        }
+    }
+
+    /// What waits at each asynchronous endpoint.
+    pub fn backlogs(&self) -> Vec<(String, Backlog)> {
+        let backlogs = self.backlogs.lock().unwrap_or_else(PoisonError::into_inner);
+        backlogs.iter().map(|(endpoint, backlog)| (endpoint.clone(), *backlog)).collect()
+    }
+
     fn variants(&self) -> MutexGuard<'_, Variants> {
         self.variants.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -253,6 +277,7 @@ impl Metrics {
         let mut text = Text::default();
         self.registry.render_to(&mut text);
         page::derived(&mut text, &self.living(), Instant::now());
+        page::backlogs(&mut text, &self.backlogs());
         page::process(&mut text, &Process::read());
         text.finish()
     }
@@ -373,7 +398,10 @@ mod tests {
         metrics.reject(Code::NotFound);
         let page = metrics.render();
         let helps: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("# HELP ")).collect();
-        assert_eq!(helps.len(), COUNTERS.len() + GAUGES.len() + HISTOGRAMS.len() + DERIVED.len() + 2);
+        assert_eq!(
+            helps.len(),
+            COUNTERS.len() + GAUGES.len() + HISTOGRAMS.len() + DERIVED.len() + BACKLOGS.len() + 2
+        );
         assert!(helps.iter().all(|help| help.ends_with('.')), "{helps:?}");
     }
 }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use telemetry::Telemetry;
 use wire::Scope;
 
-use crate::control::Database;
+use crate::control::{Alarms, Control, Database};
 use crate::metrics::Metrics;
 use crate::serving::{Health, ModelServer};
 
@@ -18,6 +19,8 @@ pub struct Platform {
     pub server: Arc<ModelServer>,
     /// The durable state.
     pub database: Database,
+    /// What changes endpoints.
+    pub control: Arc<Control>,
     /// What health checks hear.
     pub health: Arc<Health>,
     /// From a request's head to its answer.
@@ -26,6 +29,10 @@ pub struct Platform {
     pub cold_wait: Duration,
     /// The process's numbers.
     pub metrics: Arc<Metrics>,
+    /// Series and logs that are read back.
+    pub telemetry: Arc<Telemetry>,
+    /// What alarms there are, and their states.
+    pub alarms: Arc<Alarms>,
     /// The control plane's runtime.
     pub runtime: tokio::runtime::Handle,
     /// The lock of the data directory: held as long as anything may write there.

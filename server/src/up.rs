@@ -5,10 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use telemetry::Telemetry;
 use wire::Scope;
 
 use crate::config::UpConfig;
-use crate::control::Database;
+use crate::control::sampler::Sampler;
+use crate::control::{Alarms, Control, Database};
 use crate::faces::Face;
 use crate::http::{Certificates, Listener};
 use crate::metrics::Metrics;
@@ -37,10 +39,19 @@ pub fn start(config: &UpConfig) -> anyhow::Result<Server> {
         body_bytes_max: config.server.limits.body_bytes,
     };
     let health = Arc::new(Health::default());
+    let database = Database::open(&config.data.join("state.sqlite"))?;
+    let telemetry = Arc::new(Telemetry::open(&config.data.join("telemetry.sqlite"))?);
+    let alarms = Arc::new(Alarms::new(database.clone()));
+    let sampler =
+        Sampler::new(Arc::clone(&metrics), Arc::clone(&telemetry), Arc::clone(&alarms), config.data.clone());
+    runtime.spawn(sampler.run());
     let platform = Arc::new(Platform {
         scope: Scope { region: config.region.clone(), account: config.account.clone() },
         server: Arc::new(ModelServer::start(options, Arc::clone(&metrics))?),
-        database: Database::open(&config.data.join("state.sqlite"))?,
+        control: Control::new(database.clone()),
+        database,
+        telemetry,
+        alarms,
         health: Arc::clone(&health),
         request_timeout: config.server.limits.request_timeout,
         cold_wait: config.cold_wait,

@@ -8,6 +8,8 @@
 //! | [`database`] | the one writer of the state file |
 //! | [`record`] | resources as documents, and lists of them |
 //! | [`tags`] | their tags |
+//! | [`alarms`] | alarms, their states, and how they are judged |
+//! | [`sampler`] | what was counted, every ten seconds into the series |
 //! | [`endpoint`], [`fleet`] | an endpoint's durable state, and how a fleet is read from a configuration |
 //! | [`calls`], `transitions` | the durable calls, and what each does to that state |
 //! | [`deployment`] | what comes next in a deployment, as pure functions |
@@ -16,6 +18,7 @@
 //! | [`async_inference`] | the durable queue of InvokeEndpointAsync |
 //! | [`images`] | which images are served, and how their models load |
 
+pub mod alarms;
 pub mod async_inference;
 pub mod autoscaling;
 pub mod calls;
@@ -28,9 +31,11 @@ pub mod handle;
 pub mod ids;
 pub mod images;
 pub mod record;
+pub mod sampler;
 pub mod tags;
 mod transitions;
 
+pub use alarms::Alarms;
 pub use calls::{CreateEndpoint, UpdateEndpoint};
 pub use database::{Database, StateError};
 pub use error::ControlError;

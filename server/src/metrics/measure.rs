@@ -75,3 +75,14 @@ impl Measure {
         }
     }
 }
+
+/// What waits at an asynchronous endpoint, at one moment.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Backlog {
+    /// Requests that wait or are worked on.
+    pub size: u64,
+    /// How long the oldest has waited, in seconds.
+    pub oldest_age_seconds: f64,
+    /// Instances of the endpoint.
+    pub instances: u32,
+}

@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use super::text::{self, Text};
 use super::{
-    CONCURRENT_REQUESTS, CONCURRENT_REQUESTS_AVERAGE, CONCURRENT_REQUESTS_MAX, DERIVED, INFLIGHT,
-    INVOCATIONS_PER_INSTANCE, PROCESS_CPU, PROCESS_MEMORY, Process, REPLICAS_DESIRED, REPLICAS_READY,
-    VariantMetrics,
+    BACKLOGS, Backlog, CONCURRENT_REQUESTS, CONCURRENT_REQUESTS_AVERAGE, CONCURRENT_REQUESTS_MAX, DERIVED,
+    INFLIGHT, INVOCATIONS_PER_INSTANCE, PROCESS_CPU, PROCESS_MEMORY, Process, REPLICAS_DESIRED,
+    REPLICAS_READY, VariantMetrics,
 };
 
 /// What each variant is like at `now`.
@@ -17,6 +17,24 @@ pub(super) fn derived(text: &mut Text, variants: &[Arc<VariantMetrics>], now: In
         text.family(name, kind, help);
         for (labels, variant) in &rows {
             text.sample(name, labels, value(name, variant, now));
+        }
+    }
+}
+
+/// What waits at each asynchronous endpoint, in the order of [`BACKLOGS`].
+pub(super) fn backlogs(text: &mut Text, backlogs: &[(String, Backlog)]) {
+    for (number, (name, help)) in BACKLOGS.into_iter().enumerate() {
+        text.family(name, "gauge", help);
+        for (endpoint, backlog) in backlogs {
+            let size = backlog.size as f64;
+            let is_stuck = backlog.size > 0 && backlog.instances == 0;
+            let values = [
+                size,
+                size / f64::from(backlog.instances.max(1)),
+                backlog.oldest_age_seconds,
+                f64::from(u8::from(is_stuck)),
+            ];
+            text.sample(name, &text::label("endpoint", endpoint), values[number]);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::mem;
-use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -90,6 +90,7 @@ pub struct VariantMetrics {
     desired_instances: AtomicU32,
     loaded_models: AtomicU32,
     last_request_ms: AtomicI64,
+    is_asynchronous: AtomicBool,
     taken: Mutex<[u64; Code::ALL.len()]>,
     measures: Mutex<BTreeMap<Measure, Aggregate>>,
 }
@@ -136,6 +137,8 @@ pub struct VariantPeriod {
     pub concurrency: Level,
     /// Models in memory.
     pub loaded_models: u32,
+    /// Whether the endpoint is asynchronous, which has metrics of its own.
+    pub is_asynchronous: bool,
     /// What is measured now and then.
     pub measures: BTreeMap<Measure, Aggregate>,
 }
@@ -158,6 +161,7 @@ impl VariantMetrics {
             desired_instances: AtomicU32::new(1),
             loaded_models: AtomicU32::new(1),
             last_request_ms: AtomicI64::new(0),
+            is_asynchronous: AtomicBool::new(false),
             taken: Mutex::default(),
             measures: Mutex::default(),
         }
@@ -207,6 +211,11 @@ impl VariantMetrics {
         instances.fold(self.total());
         instances.count = current;
         self.desired_instances.store(desired, Ordering::Relaxed);
+    }
+
+    /// It belongs to an asynchronous endpoint.
+    pub fn set_asynchronous(&self) {
+        self.is_asynchronous.store(true, Ordering::Relaxed);
     }
 
     /// How many models are in memory from now on.
@@ -269,6 +278,7 @@ impl VariantMetrics {
             (period.model_latency, period.overhead_latency) = (times.model.take(), times.overhead.take());
         }
         period.loaded_models = self.loaded_models.load(Ordering::Relaxed);
+        period.is_asynchronous = self.is_asynchronous.load(Ordering::Relaxed);
         period.measures = mem::take(&mut *lock(&self.measures));
         period
     }
