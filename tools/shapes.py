@@ -32,6 +32,7 @@ SERVED = {
     "logs": """
         DescribeLogGroups DescribeLogStreams GetLogEvents FilterLogEvents
         CreateLogGroup DeleteLogGroup CreateLogStream DeleteLogStream PutLogEvents
+        PutRetentionPolicy DeleteRetentionPolicy
     """,
     "cloudwatch": """
         GetMetricStatistics GetMetricData ListMetrics PutMetricData

@@ -170,6 +170,87 @@ pub fn all(connection: &Connection, kind: Kind) -> Result<Vec<Record>, StateErro
     rows.into_iter().map(record).collect()
 }
 
+/// A page of the records of a kind.
+///
+/// The order is total (names break ties), and a page begins behind a position in it rather than at an offset: records that
+/// come and go while a client pages neither repeat nor hide others.
+///
+/// # Errors
+/// When the state cannot be read.
+pub fn list(connection: &Connection, kind: Kind, filter: &ListFilter) -> Result<Page, StateError> {
+    let mut statement = connection.prepare_cached(&list_statement(filter))?;
+    let millis = |time: Option<Timestamp>| time.map(|time| time.0);
+    let (key, name) = filter.after.as_ref().map(|(key, name)| (key.as_str(), name.as_str())).unzip();
+    let fetched = i64::try_from(filter.limit.saturating_add(1)).unwrap_or(i64::MAX);
+    let values = params![
+        kind.as_str(),
+        filter.name_contains,
+        filter.status_equals,
+        millis(filter.created_before),
+        millis(filter.created_after),
+        millis(filter.modified_before),
+        millis(filter.modified_after),
+        key,
+        name,
+        fetched,
+    ];
+    let rows = statement.query_map(values, columns)?.collect::<Result<Vec<_>, _>>()?;
+    let mut records = rows.into_iter().map(record).collect::<Result<Vec<_>, _>>()?;
+    let has_more = records.len() > filter.limit;
+    records.truncate(filter.limit);
+    let last = records.last().filter(|_| has_more);
+    let next = last.map(|last| (filter.sort_by.key(last), last.name.clone()));
+    Ok(Page { records, next })
+}
+
+/// The statement of a list: the conditions that are not asked for are `NULL`, the order is by one of four columns.
+fn list_statement(filter: &ListFilter) -> String {
+    let (order, than) = if filter.is_ascending { ("ASC", ">") } else { ("DESC", "<") };
+    let key = match filter.sort_by {
+        SortBy::CreationTime => "created",
+        SortBy::LastModifiedTime => "modified",
+        SortBy::Name => "''",
+        SortBy::Status => "status",
+    };
+    let given = match filter.sort_by {
+        SortBy::CreationTime | SortBy::LastModifiedTime => "CAST(?8 AS INTEGER)",
+        SortBy::Name => "''",
+        SortBy::Status => "?8",
+    };
+    format!(
+        "SELECT name, arn, created, modified, status, document FROM resources
+         WHERE kind = ?1
+           AND (?2 IS NULL OR instr(lower(name), lower(?2)) > 0)
+           AND (?3 IS NULL OR status = ?3)
+           AND (?4 IS NULL OR created < ?4) AND (?5 IS NULL OR created > ?5)
+           AND (?6 IS NULL OR modified < ?6) AND (?7 IS NULL OR modified > ?7)
+           AND (?9 IS NULL OR {key} {than} {given} OR ({key} = {given} AND name {than} ?9))
+         ORDER BY {key} {order}, name {order} LIMIT ?10"
+    )
+}
+
+impl SortBy {
+    /// A record's place in this order, as text: with its name, a position.
+    fn key(self, record: &Record) -> String {
+        match self {
+            Self::CreationTime => record.created.0.to_string(),
+            Self::LastModifiedTime => record.modified.0.to_string(),
+            Self::Name => String::new(),
+            Self::Status => record.status.clone(),
+        }
+    }
+}
+
+/// How many records of a kind there are.
+///
+/// # Errors
+/// When the state cannot be read.
+pub fn count(connection: &Connection, kind: Kind) -> Result<usize, StateError> {
+    let mut statement = connection.prepare_cached("SELECT count(*) FROM resources WHERE kind = ?1")?;
+    let count: i64 = statement.query_row(params![kind.as_str()], |row| row.get(0))?;
+    Ok(usize::try_from(count).unwrap_or(0))
+}
+
 type Columns = (String, String, i64, i64, String, String);
 
 fn columns(row: &Row<'_>) -> rusqlite::Result<Columns> {
@@ -181,3 +262,6 @@ fn record((name, arn, created, modified, status, document): Columns) -> Result<R
     let (created, modified) = (Timestamp(created), Timestamp(modified));
     Ok(Record { name, arn, created, modified, status, document })
 }
+
+#[cfg(test)]
+mod tests;
