@@ -6,6 +6,7 @@ mod body;
 mod connection;
 mod dispatch;
 mod fields;
+mod grpc;
 mod invoke;
 mod io;
 mod platform;

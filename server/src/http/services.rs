@@ -13,12 +13,12 @@ use wire::{AwsError, ErrorCode};
 
 use super::accept::Shared;
 use super::answer::AnswerBody;
-use super::body;
 use super::dispatch::{Own, Scope, Target};
 use super::platform::whole;
 use super::request_id::RequestId;
 use super::runtime_fields::RuntimeFields;
 use super::watch::InFlight;
+use super::{body, grpc};
 use crate::error::{Code, Error};
 use crate::faces::async_inference::{self, AsyncRequest};
 use crate::faces::aws::{self, AwsAnswer, AwsRequest, JsonService};
@@ -44,8 +44,11 @@ pub(super) async fn answer(
     target: Target<'_>,
     request: Request<'_>,
     body: &mut Incoming,
-    _open: InFlight,
+    open: InFlight,
 ) -> Response<AnswerBody> {
+    if let Target::ExternalScaler(method) = target {
+        return grpc::answer(shared, platform, method, request, body, open).await;
+    }
     let Ok(place) = Arc::clone(&shared.control_places).try_acquire_owned() else {
         let error =
             AwsError::new(ErrorCode::ServiceUnavailable, "expected fewer requests at once, found too many");
