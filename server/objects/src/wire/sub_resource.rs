@@ -1,0 +1,166 @@
+//! Sub-resources that this store has nothing to say about: access lists, policies, versions and the like.
+//!
+//! What is asked gets the neutral answer of a fresh bucket. What is set is taken where ignoring it harms nobody; where a client
+//! would rely on it to keep, delete or guard data, it is refused, so that nobody believes in what is not there.
+
+use std::sync::Arc;
+
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use s3s::{S3Error, S3ErrorCode, S3Result};
+
+use super::answer::escaped;
+use super::{WireOptions, empty};
+use crate::Body;
+use crate::condition::Conditions;
+use crate::directory::Directory;
+
+/// What a read of a sub-resource finds.
+#[derive(Debug, Clone, Copy)]
+enum Neutral {
+    /// A document without content, of this root element.
+    Document(&'static str),
+    /// The owner may do everything.
+    AccessList,
+    /// Who uses the bucket pays: the owner.
+    Payer,
+    /// This error.
+    Missing(&'static str),
+}
+
+/// What a write of a sub-resource does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Write {
+    /// Nothing, which harms nobody.
+    Ignored,
+    /// It is refused.
+    Refused,
+}
+
+/// A sub-resource.
+#[derive(Debug, Clone, Copy)]
+struct SubResource {
+    name: &'static str,
+    read: Neutral,
+    write: Write,
+}
+
+const fn entry(name: &'static str, read: Neutral, write: Write) -> SubResource {
+    SubResource { name, read, write }
+}
+
+const OF_BUCKETS: [SubResource; 21] = [
+    entry("acl", Neutral::AccessList, Write::Ignored),
+    entry("accelerate", Neutral::Document("AccelerateConfiguration"), Write::Refused),
+    entry("analytics", Neutral::Document("ListBucketAnalyticsConfigurationsResult"), Write::Refused),
+    entry("cors", Neutral::Missing("NoSuchCORSConfiguration"), Write::Ignored),
+    entry("encryption", Neutral::Missing("ServerSideEncryptionConfigurationNotFoundError"), Write::Ignored),
+    entry(
+        "intelligent-tiering",
+        Neutral::Document("ListBucketIntelligentTieringConfigurationsOutput"),
+        Write::Refused,
+    ),
+    entry("inventory", Neutral::Document("ListInventoryConfigurationsResult"), Write::Refused),
+    entry("lifecycle", Neutral::Missing("NoSuchLifecycleConfiguration"), Write::Refused),
+    entry("logging", Neutral::Document("BucketLoggingStatus"), Write::Ignored),
+    entry("metrics", Neutral::Document("ListMetricsConfigurationsResult"), Write::Refused),
+    entry("notification", Neutral::Document("NotificationConfiguration"), Write::Refused),
+    entry("object-lock", Neutral::Missing("ObjectLockConfigurationNotFoundError"), Write::Refused),
+    entry("ownershipControls", Neutral::Missing("OwnershipControlsNotFoundError"), Write::Ignored),
+    entry("policy", Neutral::Missing("NoSuchBucketPolicy"), Write::Refused),
+    entry("policyStatus", Neutral::Missing("NoSuchBucketPolicy"), Write::Refused),
+    entry("publicAccessBlock", Neutral::Missing("NoSuchPublicAccessBlockConfiguration"), Write::Ignored),
+    entry("replication", Neutral::Missing("ReplicationConfigurationNotFoundError"), Write::Refused),
+    entry("requestPayment", Neutral::Payer, Write::Refused),
+    entry("tagging", Neutral::Missing("NoSuchTagSet"), Write::Ignored),
+    entry("versioning", Neutral::Document("VersioningConfiguration"), Write::Refused),
+    entry("website", Neutral::Missing("NoSuchWebsiteConfiguration"), Write::Refused),
+];
+
+const OF_OBJECTS: [SubResource; 3] = [
+    entry("acl", Neutral::AccessList, Write::Ignored),
+    entry("legal-hold", Neutral::Missing("NoSuchObjectLockConfiguration"), Write::Refused),
+    entry("retention", Neutral::Missing("NoSuchObjectLockConfiguration"), Write::Refused),
+];
+
+/// What a request asks of which sub-resources.
+#[derive(Debug)]
+pub(super) struct Asked {
+    names: Vec<String>,
+    method: Method,
+}
+
+/// The sub-resources that a request may be about.
+pub(super) fn find<B>(request: &Request<B>) -> Option<Asked> {
+    let query = request.uri().query()?;
+    if !matches!(*request.method(), Method::GET | Method::PUT | Method::DELETE) {
+        return None;
+    }
+    let names: Vec<_> =
+        query.split('&').filter_map(|pair| pair.split('=').next()).map(str::to_owned).collect();
+    let all = || OF_BUCKETS.iter().chain(&OF_OBJECTS);
+    let is_known = names.iter().any(|name| all().any(|entry| entry.name == name));
+    is_known.then(|| Asked { names, method: request.method().clone() })
+}
+
+/// The answer, if the request is about one.
+pub(super) async fn answer(
+    store: &Arc<Directory>,
+    options: &WireOptions,
+    asked: Asked,
+    (bucket, key): (Option<String>, Option<String>),
+) -> S3Result<Option<Response<Body>>> {
+    let Some(bucket) = bucket else { return Ok(None) };
+    let table = if key.is_some() { &OF_OBJECTS[..] } else { &OF_BUCKETS[..] };
+    let Some(entry) = table.iter().find(|entry| asked.names.iter().any(|name| name == entry.name)) else {
+        return Ok(None);
+    };
+    match &key {
+        Some(key) => drop(store.head(&bucket, key, Conditions::default()).await?),
+        None => drop(store.find_bucket(&bucket).await?),
+    }
+    let is_of_one = asked.names.iter().any(|name| name == "id");
+    Ok(Some(match asked.method {
+        Method::GET => read(entry, options, is_of_one),
+        // What never was there is gone.
+        Method::DELETE => empty(StatusCode::NO_CONTENT),
+        _ if entry.write == Write::Ignored => empty(StatusCode::OK),
+        _ => {
+            let message =
+                format!("{}: expected none to be set, since this store has no such thing", entry.name);
+            return Err(S3Error::with_message(S3ErrorCode::NotImplemented, message));
+        }
+    }))
+}
+
+fn read(entry: &SubResource, options: &WireOptions, is_of_one: bool) -> Response<Body> {
+    const HEAD: &str = r#"<?xml version="1.0" encoding="UTF-8"?>"#;
+    const NAMESPACE: &str = r#"xmlns="http://s3.amazonaws.com/doc/2006-03-01/""#;
+    let account = escaped(&options.account);
+    let (status, text) = match entry.read {
+        Neutral::Document(_) if is_of_one => missing("NoSuchConfiguration", entry.name),
+        Neutral::Document(root) => (StatusCode::OK, format!("{HEAD}<{root} {NAMESPACE}></{root}>")),
+        Neutral::AccessList => (
+            StatusCode::OK,
+            format!(
+                r#"{HEAD}<AccessControlPolicy {NAMESPACE}><Owner><ID>{account}</ID></Owner><AccessControlList><Grant><Grantee xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="CanonicalUser"><ID>{account}</ID></Grantee><Permission>FULL_CONTROL</Permission></Grant></AccessControlList></AccessControlPolicy>"#
+            ),
+        ),
+        Neutral::Payer => {
+            let root = "RequestPaymentConfiguration";
+            (StatusCode::OK, format!("{HEAD}<{root} {NAMESPACE}><Payer>BucketOwner</Payer></{root}>"))
+        }
+        Neutral::Missing(code) => missing(code, entry.name),
+    };
+    let mut response = empty(status);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
+    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
+    *response.body_mut() = Body::from(text);
+    response
+}
+
+fn missing(code: &str, name: &str) -> (StatusCode, String) {
+    let head = r#"<?xml version="1.0" encoding="UTF-8"?>"#;
+    let message = format!("{name}: none is set");
+    (StatusCode::NOT_FOUND, format!("{head}<Error><Code>{code}</Code><Message>{message}</Message></Error>"))
+}
