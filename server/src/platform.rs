@@ -6,6 +6,8 @@ use std::time::Duration;
 use telemetry::Telemetry;
 use wire::Scope;
 
+use crate::buckets::Buckets;
+use crate::control::autoscaling::Scaler;
 use crate::control::{Alarms, Control, Database};
 use crate::metrics::Metrics;
 use crate::serving::{Health, ModelServer};
@@ -19,8 +21,12 @@ pub struct Platform {
     pub server: Arc<ModelServer>,
     /// The durable state.
     pub database: Database,
+    /// Where objects are.
+    pub buckets: Arc<Buckets>,
     /// What changes endpoints.
     pub control: Arc<Control>,
+    /// What changes them by load and time.
+    pub scaler: Arc<Scaler>,
     /// What health checks hear.
     pub health: Arc<Health>,
     /// From a request's head to its answer.

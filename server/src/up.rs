@@ -5,19 +5,23 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use objects::Directory;
 use telemetry::Telemetry;
 use wire::Scope;
 
+use crate::buckets::Buckets;
 use crate::config::UpConfig;
+use crate::control::autoscaling::Scaler;
 use crate::control::sampler::Sampler;
-use crate::control::{Alarms, Control, Database};
+use crate::control::{Alarms, Control, Database, HostingParts};
 use crate::faces::Face;
 use crate::http::{Certificates, Listener};
 use crate::metrics::Metrics;
 use crate::platform::Platform;
 use crate::rt;
 use crate::serve::Server;
-use crate::serving::{Health, ModelServer, ModelServerOptions};
+use crate::serving::memory::MemoryBudget;
+use crate::serving::{Health, ModelMemory, ModelServer, ModelServerOptions};
 
 /// Binds, opens the data directory and starts all threads.
 ///
@@ -45,10 +49,29 @@ pub fn start(config: &UpConfig) -> anyhow::Result<Server> {
     let sampler =
         Sampler::new(Arc::clone(&metrics), Arc::clone(&telemetry), Arc::clone(&alarms), config.data.clone());
     runtime.spawn(sampler.run());
+    let server = Arc::new(ModelServer::start(options, Arc::clone(&metrics))?);
+    let buckets = Arc::new(buckets(config)?);
+    let parts = HostingParts {
+        data: config.data.clone(),
+        buckets: Arc::clone(&buckets),
+        server: Arc::clone(&server),
+        memory: ModelMemory::new(MemoryBudget::of_machine(), &server),
+        metrics: Arc::clone(&metrics),
+        telemetry: Arc::clone(&telemetry),
+        threads: u32::try_from(config.server.workers).unwrap_or(u32::MAX),
+        drain_limit: config.server.limits.request_timeout,
+        is_artifact_change_allowed: false,
+    };
+    let starting = Control::start(database.clone(), parts, runtime.handle().clone());
+    let control = runtime.block_on(starting).context("the control plane")?;
+    let scaler = Scaler::new(database.clone(), Arc::clone(&control), Arc::clone(&telemetry));
+    runtime.spawn(Arc::clone(&scaler).run());
     let platform = Arc::new(Platform {
         scope: Scope { region: config.region.clone(), account: config.account.clone() },
-        server: Arc::new(ModelServer::start(options, Arc::clone(&metrics))?),
-        control: Control::new(database.clone()),
+        server,
+        buckets,
+        control,
+        scaler,
         database,
         telemetry,
         alarms,
@@ -61,6 +84,19 @@ pub fn start(config: &UpConfig) -> anyhow::Result<Server> {
     });
     health.ready();
     Server::open(listener, address, Face::Platform(platform), &config.server, certificates, runtime)
+}
+
+/// The embedded store's buckets, or those of the store that `--s3-endpoint` names.
+fn buckets(config: &UpConfig) -> anyhow::Result<Buckets> {
+    let Some(endpoint) = &config.s3_endpoint else {
+        let root = config.data.join("s3");
+        let directory = Directory::open(&root);
+        return Ok(Buckets::Embedded(directory.with_context(|| format!("buckets in {}", root.display()))?));
+    };
+    let mut variables = config.aws.clone();
+    variables.0.retain(|(name, _)| !name.starts_with("aws_endpoint_url"));
+    variables.0.push(("aws_endpoint_url".into(), endpoint.clone()));
+    Ok(Buckets::External(variables))
 }
 
 /// Without credentials anybody may do anything: then only this machine is let in.

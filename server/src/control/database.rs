@@ -34,6 +34,7 @@ const MIGRATIONS: &[&str] = &[
         PRIMARY KEY (arn, key)
     ) WITHOUT ROWID;",
     super::async_inference::queue::MIGRATION,
+    super::autoscaling::activity::MIGRATION,
 ];
 
 /// Why the state could not be read or written.
