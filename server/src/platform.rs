@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use objects::S3Wire;
 use telemetry::Telemetry;
 use wire::Scope;
 
@@ -23,10 +24,14 @@ pub struct Platform {
     pub database: Database,
     /// Where objects are.
     pub buckets: Arc<Buckets>,
+    /// The embedded S3's HTTP interface; `None` where the buckets are in another store.
+    pub s3: Option<Arc<S3Wire>>,
     /// What changes endpoints.
     pub control: Arc<Control>,
     /// What changes them by load and time.
     pub scaler: Arc<Scaler>,
+    /// Who may call, and what each may do.
+    pub access: Arc<access::Access>,
     /// What health checks hear.
     pub health: Arc<Health>,
     /// From a request's head to its answer.

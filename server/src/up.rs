@@ -5,20 +5,20 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use objects::Directory;
+use objects::{S3Wire, WireOptions};
 use telemetry::Telemetry;
 use wire::Scope;
 
 use crate::buckets::Buckets;
-use crate::config::UpConfig;
+use crate::config::{TlsFiles, UpConfig};
 use crate::control::autoscaling::Scaler;
 use crate::control::sampler::Sampler;
 use crate::control::{Alarms, Control, Database, HostingParts};
 use crate::faces::Face;
-use crate::http::{Certificates, Listener};
+use crate::http::{Certificates, Listener, self_signed};
 use crate::metrics::Metrics;
 use crate::platform::Platform;
-use crate::rt;
+use crate::{credentials, rt};
 use crate::serve::Server;
 use crate::serving::memory::MemoryBudget;
 use crate::serving::{Health, ModelMemory, ModelServer, ModelServerOptions};
@@ -34,7 +34,8 @@ pub fn start(config: &UpConfig) -> anyhow::Result<Server> {
         Listener::bind(config.address).with_context(|| format!("cannot listen on {}", config.address))?;
     let address = listener.address()?;
     let lock = lock(&config.data)?;
-    let certificates = config.server.tls.clone().map(Certificates::load).transpose()?;
+    let certificates = certificates(config)?;
+    let access = credentials::open(config.credentials.as_deref())?;
     let runtime = rt::control()?;
     let metrics = Arc::new(Metrics::default());
     let options = ModelServerOptions {
@@ -50,7 +51,8 @@ pub fn start(config: &UpConfig) -> anyhow::Result<Server> {
         Sampler::new(Arc::clone(&metrics), Arc::clone(&telemetry), Arc::clone(&alarms), config.data.clone());
     runtime.spawn(sampler.run());
     let server = Arc::new(ModelServer::start(options, Arc::clone(&metrics))?);
-    let buckets = Arc::new(buckets(config)?);
+    let buckets = Buckets::open(config.s3_endpoint.as_deref(), &config.aws, &config.data);
+    let buckets = Arc::new(buckets.context("the buckets")?);
     let parts = HostingParts {
         data: config.data.clone(),
         buckets: Arc::clone(&buckets),
@@ -66,15 +68,18 @@ pub fn start(config: &UpConfig) -> anyhow::Result<Server> {
     let control = runtime.block_on(starting).context("the control plane")?;
     let scaler = Scaler::new(database.clone(), Arc::clone(&control), Arc::clone(&telemetry));
     runtime.spawn(Arc::clone(&scaler).run());
+    let s3 = s3_wire(config, &buckets)?;
     let platform = Arc::new(Platform {
         scope: Scope { region: config.region.clone(), account: config.account.clone() },
         server,
         buckets,
+        s3,
         control,
         scaler,
         database,
         telemetry,
         alarms,
+        access: Arc::clone(&access),
         health: Arc::clone(&health),
         request_timeout: config.server.limits.request_timeout,
         cold_wait: config.cold_wait,
@@ -82,21 +87,32 @@ pub fn start(config: &UpConfig) -> anyhow::Result<Server> {
         runtime: runtime.handle().clone(),
         lock,
     });
+    if let Some(path) = config.credentials.clone() {
+        runtime.spawn(credentials::watch(access, path, config.server.reload_interval));
+    }
     health.ready();
     Server::open(listener, address, Face::Platform(platform), &config.server, certificates, runtime)
 }
 
-/// The embedded store's buckets, or those of the store that `--s3-endpoint` names.
-fn buckets(config: &UpConfig) -> anyhow::Result<Buckets> {
-    let Some(endpoint) = &config.s3_endpoint else {
-        let root = config.data.join("s3");
-        let directory = Directory::open(&root);
-        return Ok(Buckets::Embedded(directory.with_context(|| format!("buckets in {}", root.display()))?));
+/// The HTTP interface of the buckets on this machine; those of another store have their own.
+fn s3_wire(config: &UpConfig, buckets: &Buckets) -> anyhow::Result<Option<Arc<S3Wire>>> {
+    let Buckets::Embedded(directory) = buckets else { return Ok(None) };
+    let (account, region) = (config.account.clone(), config.region.clone());
+    let wire = S3Wire::new(Arc::clone(directory), WireOptions { account, region, domain: None })?;
+    Ok(Some(Arc::new(wire)))
+}
+
+/// The certificates of TLS: given, or of our own making; `None` without TLS.
+fn certificates(config: &UpConfig) -> anyhow::Result<Option<Arc<Certificates>>> {
+    let files = match &config.server.tls {
+        None if config.generates_certificate => Some(self_signed(&config.data, config.address.ip())?),
+        files => files.clone(),
     };
-    let mut variables = config.aws.clone();
-    variables.0.retain(|(name, _)| !name.starts_with("aws_endpoint_url"));
-    variables.0.push(("aws_endpoint_url".into(), endpoint.clone()));
-    Ok(Buckets::External(variables))
+    let files = files.map(|files| TlsFiles { client_ca: config.client_ca.clone(), ..files });
+    if files.is_none() && config.client_ca.is_some() {
+        bail!("--tls-client-ca: expected --tls-cert or --tls-generate beside it, found neither");
+    }
+    Ok(files.map(Certificates::load).transpose()?)
 }
 
 /// Without credentials anybody may do anything: then only this machine is let in.

@@ -295,6 +295,18 @@ fn query_error(service: Option<QueryService>, error: &AwsError, request_id: &str
     AwsAnswer { status, content_type: XML, headers: Vec::new(), body }
 }
 
+/// The frame of an error of S3 that its store never heard of; an answer to HEAD has no body.
+pub fn s3_error(error: &AwsError, resource: &str, request_id: &str, is_head: bool) -> AwsAnswer {
+    let frame = Element::new("Error")
+        .field("Code", error.code.as_str())
+        .field("Message", error.message.as_str())
+        .field("Resource", resource)
+        .field("RequestId", request_id);
+    let body = if is_head { Bytes::new() } else { frame.to_document().into() };
+    let headers = vec![("x-amz-request-id", request_id.to_owned()), ("x-amz-id-2", request_id.to_owned())];
+    AwsAnswer { status: error.code.status(), content_type: "application/xml", headers, body }
+}
+
 /// An error of SageMaker Runtime and of our own paths: the code is in a header.
 pub fn rest_error(error: &AwsError) -> AwsAnswer {
     let mut body = Map::new();
@@ -362,6 +374,18 @@ mod tests {
             assert!(body.contains(part), "{part} in {body}");
         }
         assert_eq!(query_error(None, &AwsError::internal(), "i").status, 500);
+    }
+
+    #[test]
+    fn errors_of_s3_name_the_resource_and_are_silent_to_head() {
+        let error = AwsError::new(ErrorCode::SlowDown, "wait");
+        let answer = s3_error(&error, "/b/k&1", "id-1", false);
+        assert_eq!((answer.status, answer.content_type), (503, "application/xml"));
+        let body = String::from_utf8(answer.body.to_vec()).unwrap();
+        let expected = "<Error><Code>SlowDown</Code><Message>wait</Message><Resource>/b/k&amp;1</Resource>\
+                        <RequestId>id-1</RequestId></Error>";
+        assert!(body.ends_with(expected), "{body}");
+        assert!(s3_error(&error, "/b", "id-1", true).body.is_empty());
     }
 
     #[test]

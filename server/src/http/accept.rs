@@ -31,6 +31,10 @@ const HAND_OVER_MAX: usize = 1024;
 /// Requests that the control runtime works on at once. Reason: each holds its body; what is beyond hears to come again.
 const CONTROL_REQUESTS_MAX: usize = 1024;
 
+/// Requests that the embedded S3 works on at once. Reason: each holds a file and some pieces of it, and a transfer lasts;
+/// they must not take the places of the control plane's.
+const OBJECT_REQUESTS_MAX: usize = 512;
+
 /// How long the acceptor waits when it cannot accept: no file descriptor is free, or the connection limit is reached.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
@@ -79,6 +83,8 @@ pub(super) struct Shared {
     pub(super) body_bytes: AtomicUsize,
     /// Requests that the control runtime may work on.
     pub(super) control_places: Arc<Semaphore>,
+    /// Requests that the embedded S3 may work on.
+    pub(super) object_places: Arc<Semaphore>,
 }
 
 /// A data-plane thread, as the acceptor sees it.
@@ -144,6 +150,7 @@ impl Acceptor {
             is_draining,
             body_bytes,
             control_places: Arc::new(Semaphore::new(CONTROL_REQUESTS_MAX)),
+            object_places: Arc::new(Semaphore::new(OBJECT_REQUESTS_MAX)),
         });
         let workers = (0..threads).map(|index| start_worker(index, &shared)).collect::<io::Result<_>>()?;
         Ok(Self { listener, workers, shared })

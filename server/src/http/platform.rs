@@ -16,7 +16,7 @@ use super::request_id::{self, RequestId};
 use super::runtime_fields::RuntimeFields;
 use super::service::REQUEST_ID;
 use super::watch::InFlight;
-use super::{body, invoke, services};
+use super::{body, invoke, objects, services};
 use crate::faces::aws::{self, AwsAnswer};
 use crate::faces::container::RequestClock;
 use crate::platform::Platform;
@@ -30,7 +30,8 @@ pub(super) async fn answer(
 ) -> Response<AnswerBody> {
     let started = Instant::now();
     let id = RequestId::next();
-    let (head, mut body) = request.into_parts();
+    let (head, body) = request.into_parts();
+    let mut body = Some(body);
     let fields = RuntimeFields::of(&head.headers);
     let query = head.uri.query();
     let mut answer = if fields.base.has_transfer_encoding && open.watch().has_two_lengths() {
@@ -41,18 +42,18 @@ pub(super) async fn answer(
             Target::Runtime { endpoint, operation } if operation != RuntimeOperation::InvokeAsync => {
                 let clock = RequestClock { started, point: request_id::point() };
                 let call = invoke::Call { endpoint, operation, id, clock };
-                invoke::answer(shared, platform, &head, &fields, &mut body, open, call).await
+                invoke::answer(shared, platform, &head, &fields, rest(&mut body), open, call).await
             }
             // Boxed, so that an invocation does not carry the room for it.
             target => {
                 let request = services::Request { head: &head, fields: &fields, id };
-                Box::pin(services::answer(shared, platform, target, request, &mut body, open)).await
+                Box::pin(boxed(shared, platform, target, request, &mut body, open)).await
             }
         }
     };
     // A client that waits for leave to send its body gets its answer instead.
-    if !body.is_end_stream() && !fields.base.has_expect {
-        body::discard(&mut body).await;
+    if let Some(body) = body.as_mut().filter(|body| !body.is_end_stream() && !fields.base.has_expect) {
+        body::discard(body).await;
     }
     if head.version < Version::HTTP_2 && shared.is_draining.load(Ordering::Relaxed) {
         answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -66,6 +67,33 @@ pub(super) async fn answer(
         "request"
     );
     answer
+}
+
+/// The body, which nobody has taken yet.
+fn rest(body: &mut Option<Incoming>) -> &mut Incoming {
+    body.as_mut().expect("the body is there until it is handed to the store")
+}
+
+/// Answers what is no invocation; of a body that was handed on, what was not read comes back.
+async fn boxed(
+    shared: &Arc<Shared>,
+    platform: &Arc<Platform>,
+    target: Target<'_>,
+    request: services::Request<'_>,
+    body: &mut Option<Incoming>,
+    open: InFlight,
+) -> Response<AnswerBody> {
+    match (target, body.take()) {
+        (Target::S3, Some(whole)) => {
+            let (answer, unread) = objects::answer(shared, platform, request, whole, open).await;
+            *body = unread;
+            answer
+        }
+        (_, whole) => {
+            *body = whole;
+            services::answer(shared, platform, target, request, rest(body), open).await
+        }
+    }
 }
 
 /// An answer that is all here.

@@ -126,6 +126,10 @@ codes! {
     InternalDependencyException = 530,
     /// A fault of ours.
     InternalFailure = 500,
+    /// The same in S3.
+    InternalError = 500,
+    /// Something of S3 that is not here.
+    NotImplemented = 501,
 }
 
 /// Why a service did not do what it was asked.
