@@ -137,7 +137,10 @@ impl Source {
             Some((bucket, key)) if !bucket.is_empty() && !key.is_empty() && !key.ends_with('/') => {
                 let store =
                     s3(bucket, aws).map_err(|source| StoreError::Object { url: url.clone(), source })?;
-                Ok(Self::Object { url, store: Arc::new(store), key: key.into() })
+                let key = crate::buckets::key_path(key);
+                let expected = "s3://bucket/key whose folders have names";
+                let key = key.ok_or_else(|| StoreError::Url { url: url.clone(), expected })?;
+                Ok(Self::Object { url, store: Arc::new(store), key })
             }
             _ => Err(StoreError::Url { url, expected: "s3://bucket/key of a model.tar.gz or a model file" }),
         }
@@ -174,7 +177,11 @@ impl Source {
     }
 }
 
-fn s3(bucket: &str, aws: &[(String, String)]) -> Result<impl ObjectStore + use<>, object_store::Error> {
+/// A bucket of an S3 store, as the `AWS_*` variables describe it.
+pub(crate) fn s3(
+    bucket: &str,
+    aws: &[(String, String)],
+) -> Result<impl ObjectStore + use<>, object_store::Error> {
     let mut builder = AmazonS3Builder::new().with_bucket_name(bucket);
     for (name, value) in aws {
         let name = if name == "aws_endpoint_url_s3" { "aws_endpoint_url" } else { name };
