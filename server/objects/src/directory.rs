@@ -29,8 +29,9 @@ use crate::index::{Index, uploads};
 use crate::names;
 use crate::record::{ObjectRecord, now_ms};
 
-/// File jobs at once. Reason: they wait for the disk more than they compute, and must leave blocking threads to others.
-const JOBS_MAX: usize = 8;
+/// File jobs at once. Reason: they wait for the disk more than they compute, and the runtime they share with loads of models has
+/// four threads that may block: one is left to those.
+const JOBS_MAX: usize = 3;
 
 /// How often a reader looks again for bytes that were replaced or moved between its two looks. Reason: each time takes another
 /// writer to win the race; more is a fault, not a race.

@@ -1,5 +1,7 @@
 //! The contract of `object_store`, as its own suite has it, held by a bucket of the store.
 
+#![expect(clippy::unwrap_used, reason = "tests: a failure is the finding, and bodies are ours")]
+
 use std::sync::Arc;
 
 use object_store::ObjectStore;
