@@ -19,7 +19,13 @@ pub fn start(level: LogLevel, format: LogFormat) {
     // Ours as asked; of the libraries only what is amiss, unless everything is asked for.
     let of_libraries = if level == LevelFilter::TRACE { level } else { level.min(LevelFilter::WARN) };
     let targets =
-        Targets::new().with_default(of_libraries).with_targets([("clary", level), ("server", level)]);
+        Targets::new().with_default(of_libraries).with_targets([
+        ("clary", level),
+        ("server", level),
+        ("objects", level),
+        // It takes every answer that is not a success, such as the 404 of a look whether an object is there, for an error.
+        ("s3s", if level == LevelFilter::TRACE { level } else { LevelFilter::OFF }),
+    ]);
     let layer = fmt::layer().with_writer(std::io::stderr);
     let started = match format {
         LogFormat::Json => registry().with(targets).with(layer.json().flatten_event(true)).try_init(),
