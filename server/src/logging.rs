@@ -18,8 +18,7 @@ pub fn start(level: LogLevel, format: LogFormat) {
     };
     // Ours as asked; of the libraries only what is amiss, unless everything is asked for.
     let of_libraries = if level == LevelFilter::TRACE { level } else { level.min(LevelFilter::WARN) };
-    let targets =
-        Targets::new().with_default(of_libraries).with_targets([
+    let targets = Targets::new().with_default(of_libraries).with_targets([
         ("clary", level),
         ("server", level),
         ("objects", level),
