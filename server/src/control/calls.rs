@@ -5,6 +5,7 @@ use rusqlite::Connection;
 use serde_json::Value;
 use wire::{Scope, Timestamp};
 
+use super::autoscaling::{Dimension, TargetKey};
 use super::deployment::Policy;
 use super::endpoint::{ChangeKind, EndpointState, Fleet};
 use super::fleet::VariantProperty;
@@ -84,6 +85,7 @@ impl Control {
             };
             let next = state.deploy(&endpoint.name, fleet, asked, now)?;
             check_alarms(transaction, &next)?;
+            check_scalable_targets(transaction, &endpoint.name, state, &next)?;
             Ok((next, now))
         })
         .await
@@ -214,6 +216,31 @@ fn check_alarms(connection: &Connection, state: &EndpointState) -> Result<(), Co
         if record::find(connection, Kind::Alarm, &alarm)?.is_none() {
             return Err(ControlError::Refused(format!(
                 "AutoRollbackConfiguration: expected alarms that exist, found {alarm:?}"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// A target that scales instances of one type must not go on with those of another: its numbers mean something else.
+fn check_scalable_targets(
+    connection: &Connection,
+    endpoint: &str,
+    state: &EndpointState,
+    next: &EndpointState,
+) -> Result<(), ControlError> {
+    let (Some(current), Some(pending)) = (&state.fleet, next.pending()) else { return Ok(()) };
+    for variant in &pending.variants {
+        let instance_type = |fleet: &Fleet| fleet.definition(&variant.name)?.get("InstanceType").cloned();
+        let is_other =
+            current.variant(&variant.name).is_some() && instance_type(current) != instance_type(pending);
+        let (endpoint, name) = (endpoint.to_owned(), variant.name.clone());
+        let target = TargetKey { endpoint, variant: name, dimension: Dimension::InstanceCount };
+        if is_other && record::find(connection, Kind::ScalableTarget, &target.record_name())?.is_some() {
+            return Err(ControlError::Refused(format!(
+                "variant {}: expected the InstanceType that it has, since it is a scalable target, found another: \
+                 deregister the target first",
+                variant.name
             )));
         }
     }

@@ -8,6 +8,10 @@ use super::endpoint::{Fleet, FleetConfig, VariantState};
 use super::record::{self, Kind};
 use super::{ControlError, StateError};
 
+/// The member of a stored endpoint configuration that says, by variant, which ETag the variant's artifact had when the
+/// configuration was made. Ours, and not shown.
+pub const E_TAGS_MEMBER: &str = "ClaryETags";
+
 /// The properties of a variant that an update may keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VariantProperty {
@@ -28,6 +32,13 @@ impl VariantProperty {
             "DataCaptureConfig" => Some(Self::DataCaptureConfig),
             _ => None,
         }
+    }
+}
+
+impl FleetConfig {
+    /// The ETag that the artifact of `variant` had when the configuration was made.
+    pub fn e_tag(&self, variant: &str) -> Option<&str> {
+        self.config.get(E_TAGS_MEMBER)?.get(variant)?.as_str()
     }
 }
 

@@ -14,26 +14,45 @@
 //! | [`calls`], `transitions` | the durable calls, and what each does to that state |
 //! | [`deployment`] | what comes next in a deployment, as pure functions |
 //! | [`handle`] | [`Control`], which faces hold |
+//! | `worker` | an endpoint's task: what should be, step by step |
+//! | `table` | from the state to the snapshot that requests read |
+//! | `provision`, `shared_models`, `artifacts`, `sources` | from a definition to models in memory, held to their digests |
+//! | `journal` | logs and events of endpoints |
 //! | [`autoscaling`] | scalable targets, their policies, and the loop |
+//! | [`capture`] | the writer of captured requests |
 //! | [`async_inference`] | the durable queue of InvokeEndpointAsync |
+//! | [`warming`] | scale to zero of serverless variants |
 //! | [`images`] | which images are served, and how their models load |
 
 pub mod alarms;
+mod artifacts;
 pub mod async_inference;
 pub mod autoscaling;
 pub mod calls;
+pub mod capture;
 pub mod database;
 pub mod deployment;
+mod e_tags;
 pub mod endpoint;
 pub mod error;
 pub mod fleet;
 pub mod handle;
+pub mod hosting;
 pub mod ids;
 pub mod images;
+mod instance;
+mod journal;
+mod provision;
 pub mod record;
 pub mod sampler;
+mod shared_models;
+mod sources;
+mod table;
 pub mod tags;
 mod transitions;
+mod upload;
+pub mod warming;
+mod worker;
 
 pub use alarms::Alarms;
 pub use calls::{CreateEndpoint, UpdateEndpoint};
@@ -41,5 +60,6 @@ pub use database::{Database, StateError};
 pub use error::ControlError;
 pub use fleet::VariantProperty;
 pub use handle::Control;
+pub use hosting::HostingParts;
 pub use record::{Kind, ListFilter, Page, Record};
 pub use transitions::DesiredWeightAndCapacity;

@@ -63,6 +63,12 @@ pub enum Next {
 /// What comes next.
 pub fn next(at: &Situation<'_>) -> Next {
     let phase = at.progress.phase;
+    // Traffic may have moved long ago: after a restart, what served then may not be had any more.
+    if phase != Phase::Rollback
+        && let Health::Failed(reason) = &at.green
+    {
+        return Next::TakeBack(reason.clone());
+    }
     if matches!(phase, Phase::Provision | Phase::Shift | Phase::Bake)
         && let Some(reason) = at.failure()
     {
@@ -88,9 +94,6 @@ pub fn next(at: &Situation<'_>) -> Next {
 impl Situation<'_> {
     /// Why it has to be taken back now.
     fn failure(&self) -> Option<String> {
-        if let Health::Failed(reason) = &self.green {
-            return Some(reason.clone());
-        }
         // An alarm that is off at the start would take the first step back; nothing is risked for it. Between the
         // steps only baking looks.
         if let Some(alarm) = self.alarm.filter(|_| self.progress.phase != Phase::Shift) {
@@ -261,9 +264,14 @@ mod tests {
 
     #[test]
     fn an_unhealthy_fleet_gets_no_traffic() {
-        let run = Run::new(Routing::Canary(TENTH), 60, 0);
-        let found = run.look(None, Health::Failed("broken".into()), true);
-        assert_eq!(found, Next::TakeBack("broken".into()));
+        let mut run = Run::new(Routing::Canary(TENTH), 60, 0);
+        for phase in [Phase::Provision, Phase::Shift, Phase::Bake, Phase::TerminationWait, Phase::Drain] {
+            run.progress.phase = phase;
+            let found = run.look(None, Health::Failed("broken".into()), true);
+            assert_eq!(found, Next::TakeBack("broken".into()), "{phase:?}");
+        }
+        run.progress.phase = Phase::Rollback;
+        assert_eq!(run.look(None, Health::Failed("broken".into()), true), Next::TakenBack);
     }
 
     #[test]

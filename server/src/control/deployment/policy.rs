@@ -195,3 +195,92 @@ const fn millis(seconds: u64) -> i64 {
 fn refused(what: impl std::fmt::Display) -> ControlError {
     ControlError::Refused(format!("DeploymentConfig: {what}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::tests::fleet;
+    use super::*;
+
+    fn parse(config: Value, counts: &[u32]) -> Result<Policy, String> {
+        let variants: Vec<_> = counts.iter().map(|count| ("v", 1.0, *count)).collect();
+        Policy::parse(Some(&config), &fleet("green", &variants)).map_err(|error| error.to_string())
+    }
+
+    fn blue_green(routing: Value) -> Value {
+        json!({"BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": routing}})
+    }
+
+    fn sized(kind: &str, member: &str, size: &str, value: u32) -> Value {
+        blue_green(json!({"Type": kind, "WaitIntervalInSeconds": 60, member: {"Type": size, "Value": value}}))
+    }
+
+    fn rolling(size: &str, value: u32) -> Value {
+        json!({"RollingUpdatePolicy": {"MaximumBatchSize": {"Type": size, "Value": value}, "WaitIntervalInSeconds": 1}})
+    }
+
+    fn check(config: Value, counts: &[u32], routing: Routing) {
+        assert_eq!(parse(config.clone(), counts).map(|policy| policy.routing), Ok(routing), "{config}");
+    }
+
+    fn check_refused(config: Value, counts: &[u32], expected: &str) {
+        let error = parse(config.clone(), counts).expect_err(expected);
+        assert!(error.contains(expected), "{config}: {error}");
+    }
+
+    const COUNT: &str = "INSTANCE_COUNT";
+    const PERCENT: &str = "CAPACITY_PERCENT";
+
+    #[test]
+    fn policies_are_read() {
+        assert_eq!(
+            Policy::parse(None, &fleet("green", &[("v", 1.0, 1)])).expect("none"),
+            Policy::immediate()
+        );
+        check(json!({}), &[1], Routing::AllAtOnce);
+        check(
+            blue_green(json!({"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 0})),
+            &[1],
+            Routing::AllAtOnce,
+        );
+        check(sized("CANARY", "CanarySize", PERCENT, 50), &[1], Routing::Canary(Size::CapacityPercent(50)));
+        check(sized("CANARY", "CanarySize", COUNT, 2), &[4, 5], Routing::Canary(Size::InstanceCount(2)));
+        check(sized("CANARY", "CanarySize", COUNT, 1), &[1], Routing::Canary(Size::InstanceCount(1)));
+        check(
+            sized("LINEAR", "LinearStepSize", PERCENT, 10),
+            &[9],
+            Routing::Linear(Size::CapacityPercent(10)),
+        );
+        check(rolling(PERCENT, 5), &[9], Routing::Rolling(Size::CapacityPercent(5)));
+        let alarms =
+            json!({"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": "a"}, {"AlarmName": "b"}]}});
+        assert_eq!(parse(alarms, &[1]).expect("alarms").alarms, ["a", "b"]);
+    }
+
+    #[test]
+    fn sizes_keep_half_of_the_capacity() {
+        check_refused(sized("CANARY", "CanarySize", PERCENT, 51), &[4], "1 to 50, found 51");
+        check_refused(sized("CANARY", "CanarySize", COUNT, 3), &[6, 4], "half of variant v's 4");
+        check_refused(sized("LINEAR", "LinearStepSize", PERCENT, 9), &[4], "10 to 50, found 9");
+        check_refused(rolling(PERCENT, 4), &[4], "5 to 50, found 4");
+        check_refused(rolling(PERCENT, 51), &[4], "5 to 50, found 51");
+    }
+
+    #[test]
+    fn contradictions_are_refused() {
+        let mut both = rolling(PERCENT, 5);
+        both["BlueGreenUpdatePolicy"] = json!({});
+        check_refused(both, &[1], "found both");
+        check_refused(json!({"BlueGreenUpdatePolicy": {}}), &[1], "TrafficRoutingConfiguration");
+        check_refused(blue_green(json!({"Type": "CANARY"})), &[1], "a CanarySize, found none");
+        check_refused(sized("LINEAR", "CanarySize", PERCENT, 10), &[1], "a LinearStepSize, found none");
+        let all = json!({"Type": "ALL_AT_ONCE", "CanarySize": {"Type": PERCENT, "Value": 10}});
+        check_refused(blue_green(all), &[1], "CanarySize: expected none");
+        check_refused(blue_green(json!({"Type": "ROUND"})), &[1], "\"ROUND\"");
+        check_refused(sized("CANARY", "CanarySize", "MANY", 1), &[1], "CAPACITY_PERCENT");
+        let mut long = sized("LINEAR", "LinearStepSize", PERCENT, 10);
+        long["BlueGreenUpdatePolicy"]["MaximumExecutionTimeoutInSeconds"] = json!(600);
+        check_refused(long, &[10], "sum of all waits (600), found 600");
+    }
+}

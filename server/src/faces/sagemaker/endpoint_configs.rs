@@ -10,6 +10,7 @@ use wire::Scope;
 use super::refusal::Refusal;
 use super::variant::Variant;
 use super::{array, resource};
+use crate::control::fleet::E_TAGS_MEMBER;
 use crate::control::record::{self, Kind, Record};
 use crate::faces::aws::Call;
 use crate::platform::Platform;
@@ -23,7 +24,10 @@ pub(super) async fn create(platform: &Arc<Platform>, call: &Call) -> Result<Valu
     let check_models = move |connection: &Connection, config: &Map<String, Value>| {
         variants(config).iter().try_for_each(|variant| check_model(connection, &scope, variant))
     };
-    resource::create(platform, call, Kind::EndpointConfig, check_models).await
+    let mut call = call.clone();
+    let e_tags = platform.control.e_tags(&call.input).await?;
+    call.input.insert(E_TAGS_MEMBER.into(), e_tags.into());
+    resource::create(platform, &call, Kind::EndpointConfig, check_models).await
 }
 
 pub(super) async fn describe(platform: &Arc<Platform>, call: &Call) -> Result<Value, Refusal> {
@@ -34,6 +38,7 @@ pub(super) async fn describe(platform: &Arc<Platform>, call: &Call) -> Result<Va
 /// What `DescribeEndpointConfig` says of a record.
 fn description(record: Record) -> Map<String, Value> {
     let mut description = resource::description(record, Kind::EndpointConfig);
+    description.remove(E_TAGS_MEMBER);
     description.entry("EnableNetworkIsolation").or_insert(Value::Bool(false));
     description
 }
