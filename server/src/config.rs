@@ -141,6 +141,8 @@ pub struct TlsFiles {
     pub certificate: PathBuf,
     /// Its key.
     pub key: PathBuf,
+    /// Certificates that vouch for clients; without them, clients are not asked for theirs.
+    pub client_ca: Option<PathBuf>,
 }
 
 /// What `clary serve` is to do, resolved.

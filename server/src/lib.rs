@@ -8,14 +8,17 @@
 //! | [`http`] | sockets, TLS, bodies, routes | hyper |
 //! | [`faces`] | the wire shapes of the interfaces | AWS's names |
 //! | [`serving`] | the data plane | which thread predicts |
-//! | [`store`] | paths and S3 | object_store |
+//! | [`store`], [`buckets`] | paths and S3 | object_store |
+//! | [`credentials`] | the file of who may call | when it changes |
 //! | [`error`] | what can go wrong | HTTP's statuses |
 //! | [`metrics`] | what is counted | the names of metrics |
 //! | [`rt`] | runtimes and threads | how they are made |
 
+pub mod buckets;
 pub mod check;
 pub mod config;
 pub mod control;
+pub mod credentials;
 pub mod error;
 pub mod faces;
 pub mod http;

@@ -37,12 +37,44 @@ fn texts(texts: &[&str]) -> Vec<Vec<u8>> {
     texts.iter().map(|text| text.as_bytes().to_vec()).collect()
 }
 
+/// Requests that botocore signed, as text.
+fn signed_requests() -> Vec<Vec<u8>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/sigv4/botocore.json");
+    let file: serde_json::Value = serde_json::from_reader(fs::File::open(path).unwrap()).unwrap();
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    let cases = file["cases"].as_array().unwrap().iter().filter(|case| case["service"] == "s3");
+    let requests = cases.step_by(3).map(|case| {
+        let headers = case["headers"].as_array().unwrap().iter();
+        let headers: String =
+            headers.map(|pair| format!("{}:{}\n", text(&pair[0]), text(&pair[1]))).collect();
+        let (method, path, query) = (text(&case["method"]), text(&case["path"]), text(&case["query"]));
+        format!("{method} {path}?{query}\n{headers}\n{}", text(&case["body"])).into_bytes()
+    });
+    requests.collect()
+}
+
 /// What each target starts from.
 fn seeds(target: &str) -> Vec<Vec<u8>> {
     let rows = Rows::draw(3, 4, 1);
     let written =
         |content_type: &str| vec![rows.write(content_type), Rows::draw(2, 3, 2).write(content_type)];
     match target {
+        "aws_chunked" => [
+            (0, 11, "5\r\nhello\r\n6\r\n world\r\n0\r\nx-amz-checksum-crc32:DUoRhQ==\r\n\r\n"),
+            (0, 0, "0\r\nx-amz-checksum-crc32:AAAAAA==\r\n\r\n"),
+            (1, 5, &format!("5;chunk-signature={0}\r\nhello\r\n0;chunk-signature={0}\r\n\r\n", "a".repeat(64))),
+            (2, 0, &format!("0;chunk-signature={0}\r\nx-amz-checksum-crc32:A\r\nx-amz-trailer-signature:{0}\r\n\r\n", "b".repeat(64))),
+        ]
+        .map(|(kind, declared, body): (u8, u8, &str)| [&[declared * 3 + kind], body.as_bytes()].concat())
+        .to_vec(),
+        "credentials" => texts(&[
+            r#"{"keys":[{"access_key_id":"AKIDEXAMPLE","secret_access_key":"wJalrXUtnFEMI/K7MDENG","session_token":"t",
+                "allow":{"actions":["*"],"endpoints":["a-*"],"buckets":[]},"requests_per_second":5,
+                "requests_per_second_per_variant":0.5}],"regions":["us-east-1"]}"#,
+            r#"{"bearer_tokens":[{"name":"a","sha256":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+                "allow":{"actions":["sagemaker:InvokeEndpoint"]}}],"certificates":[{"name":"b","allow":{"actions":[]}}]}"#,
+        ]),
+        "signature" => signed_requests(),
         "csv" => [
             written("text/csv"),
             texts(&["\"1\",\"2.5e3\",-0.0\r\n,nan,.5", "a,b,c\n1,2,3\n", "1, 2\t,3\n\n", "\u{feff}1,2,3", "1e38,-1e-45,3\n"]),
@@ -140,8 +172,10 @@ macro_rules! smoke {
 
 smoke!(
     archive,
+    aws_chunked,
     content_encoding,
     content_type,
+    credentials,
     csv,
     framing,
     json,
@@ -149,6 +183,7 @@ smoke!(
     libsvm,
     manifest,
     recordio,
+    signature,
     xgboost_binary,
     xgboost_json,
     xgboost_pickle,

@@ -164,6 +164,16 @@ impl<'a> Pending<'a> {
         Ok(Self(Proof::Known { principal, service: "sagemaker", now }))
     }
 
+    /// Of a request to an open server.
+    pub const fn open() -> Self {
+        Self(Proof::Open)
+    }
+
+    /// Whether nothing is asked for.
+    pub const fn is_open(&self) -> bool {
+        matches!(self.0, Proof::Open)
+    }
+
     /// Whether [`finish`](Self::finish) looks at the body's hash.
     pub fn wants_hash(&self) -> bool {
         matches!(self.0, Proof::Signed(_))

@@ -207,9 +207,9 @@ impl Credentials {
                 rates.per_variant.map(|rate| Arc::new(Buckets::new(rate))),
             ),
         };
-        let invokes_only = kind != "key";
+        let is_token = kind != "key";
         let principal =
-            Arc::new(Principal { name, allow: rules.allow, rates, overall, per_variant, invokes_only });
+            Arc::new(Principal { name, allow: rules.allow, rates, overall, per_variant, is_token });
         insert(place, &mut self.principals, key, Arc::clone(&principal))?;
         Ok(principal)
     }

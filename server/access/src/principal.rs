@@ -9,11 +9,12 @@ use crate::rate::{Bucket, Buckets};
 use crate::refusal::Refusal;
 use crate::signing_key::SigningKeys;
 
-/// What tokens and client certificates are good for.
-const INVOCATIONS: [&str; 3] = [
+/// What tokens and client certificates are good for: invocations, and the numbers that scrapers and autoscalers read.
+const TOKEN_ACTIONS: [&str; 4] = [
     "sagemaker:InvokeEndpoint",
     "sagemaker:InvokeEndpointWithResponseStream",
     "sagemaker:InvokeEndpointAsync",
+    "clary:GetMetrics",
 ];
 
 /// How often one caller may ask.
@@ -34,8 +35,8 @@ pub struct Principal {
     pub(crate) rates: Rates,
     pub(crate) overall: Option<Arc<Bucket>>,
     pub(crate) per_variant: Option<Arc<Buckets>>,
-    /// Whether this is a token or a certificate, good for invocations alone.
-    pub(crate) invokes_only: bool,
+    /// Whether this is a token or a certificate, good for a few actions alone.
+    pub(crate) is_token: bool,
 }
 
 /// An access key: its holder and its secrets.
@@ -81,8 +82,8 @@ impl Caller {
     /// When they may not.
     pub fn may(&self, action: &str, resource: Resource<'_>) -> Result<(), Refusal> {
         let Some(principal) = &self.0 else { return Ok(()) };
-        let is_invocation = || INVOCATIONS.iter().any(|name| action.eq_ignore_ascii_case(name));
-        if principal.allow.allows(action, resource) && (!principal.invokes_only || is_invocation()) {
+        let is_for_tokens = || TOKEN_ACTIONS.iter().any(|name| action.eq_ignore_ascii_case(name));
+        if principal.allow.allows(action, resource) && (!principal.is_token || is_for_tokens()) {
             return Ok(());
         }
         let (who, action, resource) = (principal.name.clone(), action.to_owned(), resource.to_string());

@@ -89,7 +89,11 @@ impl ServerArgs {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         ServerConfig {
             limits: self.limits(),
-            tls: self.tls_cert.zip(self.tls_key).map(|(certificate, key)| TlsFiles { certificate, key }),
+            tls: self.tls_cert.zip(self.tls_key).map(|(certificate, key)| TlsFiles {
+                certificate,
+                key,
+                client_ca: None,
+            }),
             workers: self.workers.map_or(cores, usize::from),
             io_threads: self.io_threads.map_or(cores, usize::from),
             reload_interval: self.reload_interval,

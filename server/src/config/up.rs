@@ -38,9 +38,16 @@ pub struct UpArgs {
     /// Speak TLS with a certificate made at the first start and kept in the data directory.
     #[arg(long, value_parser = boolean, num_args = 0..=1, default_missing_value = "true", default_value = "false", conflicts_with = "tls_cert")]
     tls_generate: bool,
+    /// PEM certificates that vouch for clients: one that shows a certificate of theirs may invoke by its name, as the credentials
+    /// file says.
+    #[arg(long, value_name = "FILE", requires = "credentials")]
+    tls_client_ca: Option<PathBuf>,
     /// How long a request waits for a model that is not loaded (multi-model, serverless) before it hears to come again.
     #[arg(long, value_name = "TIME", value_parser = seconds, default_value = "30")]
     cold_wait: Duration,
+    /// How long a serverless variant's model stays in memory after its last request.
+    #[arg(long, value_name = "TIME", value_parser = seconds, default_value = "300")]
+    serverless_idle: Duration,
     #[command(flatten)]
     server: ServerArgs,
 }
@@ -62,8 +69,12 @@ pub struct UpConfig {
     pub credentials: Option<PathBuf>,
     /// Make a certificate when there is none.
     pub generates_certificate: bool,
+    /// Certificates that vouch for clients.
+    pub client_ca: Option<PathBuf>,
     /// How long a request waits for a model to be loaded.
     pub cold_wait: Duration,
+    /// How long an unused model of a serverless variant stays in memory.
+    pub serverless_idle: Duration,
     /// What every server takes.
     pub server: ServerConfig,
     /// The `AWS_*` variables, for an S3 store elsewhere.
@@ -81,7 +92,9 @@ impl UpArgs {
             s3_endpoint: self.s3_endpoint,
             credentials: self.credentials,
             generates_certificate: self.tls_generate,
+            client_ca: self.tls_client_ca,
             cold_wait: self.cold_wait,
+            serverless_idle: self.serverless_idle,
             server: self.server.resolve(),
             aws: AwsVariables(environment.aws()),
         }

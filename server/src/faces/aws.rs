@@ -5,13 +5,14 @@
 
 use std::sync::Arc;
 
+use access::Caller;
 use bytes::Bytes;
 use serde_json::{Map, Value};
 use wire::query::Form;
 use wire::xml::Element;
 use wire::{AwsError, ErrorCode, Scope};
 
-use super::{autoscaling, cloudwatch, iam, logs, sagemaker, sts};
+use super::{authorize, autoscaling, cloudwatch, iam, logs, sagemaker, sts};
 use crate::error::shortened;
 use crate::platform::Platform;
 
@@ -71,6 +72,25 @@ impl JsonService {
         }
     }
 
+    /// What signatures for it name.
+    pub const fn signing_name(self) -> &'static str {
+        match self {
+            Self::SageMaker => "sagemaker",
+            Self::Logs => "logs",
+            Self::AutoScaling => "application-autoscaling",
+            Self::CloudWatch => "monitoring",
+            Self::Registry => "ecr",
+        }
+    }
+
+    /// What its actions begin with in IAM.
+    pub const fn action_prefix(self) -> &'static str {
+        match self {
+            Self::CloudWatch => "cloudwatch",
+            _ => self.signing_name(),
+        }
+    }
+
     /// The media type of its answers.
     const fn content_type(self) -> &'static str {
         match self {
@@ -89,6 +109,8 @@ const XML: &str = "text/xml";
 pub struct AwsRequest {
     /// Its body, unpacked.
     pub body: Bytes,
+    /// Who asks.
+    pub caller: Caller,
     /// Region (of the credential scope) and account.
     pub scope: Scope,
     /// The request's id.
@@ -105,7 +127,7 @@ pub async fn json(
     request: AwsRequest,
 ) -> AwsAnswer {
     let is_query_mode = request.is_query_mode;
-    let reply = match call(operation, request) {
+    let reply = match call(service, operation, request) {
         Ok(call) => reply(platform, service, call).await,
         Err(error) => Err(error),
     };
@@ -115,9 +137,11 @@ pub async fn json(
     }
 }
 
-fn call(operation: String, request: AwsRequest) -> Result<Call, AwsError> {
-    let AwsRequest { body, scope, request_id, .. } = request;
-    Ok(Call { operation, input: parse(&body)?, scope, request_id })
+fn call(service: JsonService, operation: String, request: AwsRequest) -> Result<Call, AwsError> {
+    let AwsRequest { body, caller, scope, request_id, .. } = request;
+    let call = Call { operation, input: parse(&body)?, scope, request_id };
+    authorize::json(&caller, service, &call)?;
+    Ok(call)
 }
 
 async fn reply(platform: &Arc<Platform>, service: JsonService, call: Call) -> Reply {
@@ -231,6 +255,23 @@ impl QueryService {
         }
     }
 
+    /// What signatures for it name.
+    const fn signing_name(self) -> &'static str {
+        match self {
+            Self::Sts => "sts",
+            Self::Iam => "iam",
+            Self::CloudWatch => "monitoring",
+        }
+    }
+
+    /// What its actions begin with in IAM.
+    const fn action_prefix(self) -> &'static str {
+        match self {
+            Self::CloudWatch => "cloudwatch",
+            _ => self.signing_name(),
+        }
+    }
+
     const fn namespace(self) -> &'static str {
         match self {
             Self::Sts => "https://sts.amazonaws.com/doc/2011-06-15/",
@@ -240,20 +281,39 @@ impl QueryService {
     }
 }
 
+/// A form, and the service that it is for.
+fn form(body: &[u8]) -> Result<(Form, QueryService), AwsError> {
+    let form = Form::parse(body)?;
+    match QueryService::of(&form.version) {
+        Some(service) => Ok((form, service)),
+        None => {
+            let found = shortened(&form.version);
+            let message = format!("Version: expected 2011-06-15, 2010-05-08 or 2010-08-01, found {found:?}");
+            Err(AwsError::new(ErrorCode::InvalidAction, message))
+        }
+    }
+}
+
+/// What the signature of a form has to name.
+///
+/// # Errors
+/// When it is none, or of no service that is here.
+pub fn form_signing_name(body: &[u8]) -> Result<&'static str, AwsError> {
+    form(body).map(|(_, service)| service.signing_name())
+}
+
 /// Answers a form.
 pub async fn query(platform: &Arc<Platform>, request: AwsRequest) -> AwsAnswer {
-    let AwsRequest { body, scope, request_id, .. } = request;
-    let form = match Form::parse(&body) {
+    let AwsRequest { body, caller, scope, request_id, .. } = request;
+    let (form, service) = match form(&body) {
         Ok(form) => form,
         Err(error) => return query_error(None, &error, &request_id),
     };
-    let Some(service) = QueryService::of(&form.version) else {
-        let found = shortened(&form.version);
-        let message = format!("Version: expected 2011-06-15, 2010-05-08 or 2010-08-01, found {found:?}");
-        return query_error(None, &AwsError::new(ErrorCode::InvalidAction, message), &request_id);
-    };
     let operation = form.operation.clone();
     let call = Call { operation: form.operation, input: form.input, scope, request_id: request_id.clone() };
+    if let Err(error) = authorize::query(&caller, service.action_prefix(), &call) {
+        return query_error(Some(service), &error, &request_id);
+    }
     let reply = match service {
         QueryService::Sts => sts::answer(platform, call).await,
         QueryService::Iam => iam::answer(platform, call).await,

@@ -1,6 +1,7 @@
 //! The wire shapes of the interfaces we speak, one file each; what they answer goes to HTTP as an [`Answer`].
 
 pub mod async_inference;
+pub mod authorize;
 pub mod autoscaling;
 pub mod aws;
 pub mod cloudwatch;

@@ -18,7 +18,7 @@ use super::accept::Shared;
 use super::answer::AnswerBody;
 use super::io::Watched;
 use super::watch::{InFlight, LOOK_INTERVAL, Looks, Verdict, Watch};
-use super::{platform, service};
+use super::{client_names, platform, service};
 use crate::faces::Face;
 
 /// Streams of an HTTP/2 connection. Reason: the usual default of clients; more wait in the client.
@@ -42,14 +42,16 @@ pub(super) async fn serve(stream: TcpStream, shared: Arc<Shared>) {
         // Nothing within the time of a head: the client has nothing to ask.
         if let Ok(Ok(length)) = timeout(shared.limits.idle_timeout, stream.peek(&mut start)).await {
             let is_http2 = start[..length] == *PREFACE;
-            serve_http(stream, is_http2, shared).await;
+            serve_http(stream, is_http2, Watch::default(), shared).await;
         }
         return;
     };
     match timeout(head_timeout, certificates.acceptor().accept(stream)).await {
         Ok(Ok(stream)) => {
             let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            serve_http(stream, is_http2, shared).await;
+            let client = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+            let watch = Watch::of_client(client.map(client_names::of).unwrap_or_default());
+            serve_http(stream, is_http2, watch, shared).await;
         }
         Ok(Err(error)) => {
             shared.metrics.tls_failures.increment(1);
@@ -62,9 +64,10 @@ pub(super) async fn serve(stream: TcpStream, shared: Arc<Shared>) {
 async fn serve_http(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     is_http2: bool,
+    watch: Watch,
     shared: Arc<Shared>,
 ) {
-    let watch = Arc::new(Watch::default());
+    let watch = Arc::new(watch);
     let io = TokioIo::new(Watched::new(stream, Arc::clone(&watch)));
     let service = answers(Arc::clone(&shared), Arc::clone(&watch));
     let limits = &shared.limits;

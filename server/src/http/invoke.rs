@@ -4,6 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use ::access::{Protocol, Resource};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
@@ -12,9 +13,10 @@ use hyper::{Response, StatusCode};
 use wire::event_stream;
 
 use super::accept::Shared;
+use super::access::{self, Door};
 use super::answer::AnswerBody;
 use super::body;
-use super::dispatch::{RuntimeOperation, Scope};
+use super::dispatch::{RuntimeOperation, Scope, Target};
 use super::fields::CUSTOM_ATTRIBUTES;
 use super::request_id::RequestId;
 use super::runtime_fields::RuntimeFields;
@@ -46,7 +48,12 @@ pub(super) async fn answer(
     call: Call<'_>,
 ) -> Response<AnswerBody> {
     let is_streamed = call.operation == RuntimeOperation::InvokeStream;
-    match predict(shared, platform, fields, body, &call, is_streamed).await {
+    let target = Target::Runtime { endpoint: call.endpoint, operation: call.operation };
+    let predicted = match Door::begin(platform, head, &open, target) {
+        Ok(door) => predict(shared, platform, fields, body, &call, is_streamed, door).await,
+        Err(error) => Err(error.into()),
+    };
+    match predicted {
         Ok(predicted) if is_streamed => streamed(fields, &call.id, predicted, open),
         Ok(predicted) => whole(fields, &call.id, predicted),
         Err(failed) => refused(platform, head, fields, &call, &failed),
@@ -73,6 +80,7 @@ async fn predict(
     body: &mut Incoming,
     call: &Call<'_>,
     is_streamed: bool,
+    door: Door<'_>,
 ) -> Result<Predicted, Failed> {
     let base = &fields.base;
     // Of a stream, Accept is the client's wish for the stream itself.
@@ -97,8 +105,20 @@ async fn predict(
         assignment_key: fields.assignment_key.text("x-clary-assignment-key")?,
     };
     let asked = Asked { endpoint: call.endpoint, headers, clock: call.clock };
-    let payload = runtime::admit(platform, &asked)?;
-    let (body, _share) = body::read(body, shared, shared.limits.body_bytes).await?;
+    let admitted = runtime::admit(platform, &asked);
+    // Strangers do not hear what endpoints there are: where it is asked who calls, the body has to be read first.
+    let (body, _share) = match &admitted {
+        Err(_) if door.is_open() => (Bytes::new(), None),
+        _ => {
+            let (body, share) = body::read(body, shared, shared.limits.body_bytes).await?;
+            (body, Some(share))
+        }
+    };
+    let hash = door.hash(&body);
+    let caller = door.finish("sagemaker", &hash)?;
+    let may = caller.may(access::invocation(call.operation), Resource::Endpoint(call.endpoint));
+    may.map_err(|refusal| refusal.to_error(Protocol::Runtime))?;
+    let payload = admitted?;
     runtime::invoke(platform, &asked, &payload, body).await
 }
 

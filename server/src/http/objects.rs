@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use access::{PayloadReader, Protocol};
+use access::Protocol;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
@@ -17,7 +17,9 @@ use tokio::sync::{mpsc, oneshot};
 use wire::{AwsError, ErrorCode};
 
 use super::accept::Shared;
+use super::access::Door;
 use super::answer::AnswerBody;
+use super::dispatch::Target;
 use super::platform::whole;
 use super::services::Request;
 use super::upload::{Handle, Upload};
@@ -56,16 +58,18 @@ pub(super) async fn answer(
         whole(aws::s3_error(error, resource, &id, is_head), request.id)
     };
     let Some(store) = &platform.s3 else {
-        let message = "the buckets are in another store (--s3-endpoint); ask that one";
+        let endpoint = platform.buckets.elsewhere().unwrap_or("another address");
+        let message = format!("the buckets of this server are in the store at {endpoint}: ask that one");
         return (refuse(&AwsError::new(ErrorCode::NotImplemented, message)), Some(body));
     };
     let Ok(place) = Arc::clone(&shared.object_places).try_acquire_owned() else {
         let message = "expected fewer requests to S3 at once, found too many";
         return (refuse(&AwsError::new(ErrorCode::SlowDown, message)), Some(body));
     };
-    let reader = match PayloadReader::open(&request.head.headers) {
+    let proved = Door::begin(platform, request.head, &open, Target::S3);
+    let reader = match proved.and_then(|door| door.finish_s3(request.head, None)) {
         Ok(reader) => reader,
-        Err(refusal) => return (refuse(&refusal.to_error(Protocol::S3)), Some(body)),
+        Err(error) => return (refuse(&error), Some(body)),
     };
     let (upload, Handle { refused, mut back }) = Upload::new(body, reader, shared.limits.body_timeout);
     let (sender, answered) = oneshot::channel();

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ::access::{Caller, Protocol, Resource};
 use bytes::Bytes;
 use codecs::content_encoding::ContentEncoding;
 use hyper::Response;
@@ -12,6 +13,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use wire::{AwsError, ErrorCode};
 
 use super::accept::Shared;
+use super::access::{self, Door};
 use super::answer::AnswerBody;
 use super::dispatch::{Own, Scope, Target};
 use super::platform::whole;
@@ -46,6 +48,21 @@ pub(super) async fn answer(
     body: &mut Incoming,
     open: InFlight,
 ) -> Response<AnswerBody> {
+    let is_health = target == Target::Own(Own::Health);
+    // Whether it is well may be known to anybody.
+    let door = if is_health { None } else { Some(Door::begin(platform, request.head, &open, target)) };
+    let door = match door.transpose() {
+        Ok(door) => door,
+        Err(error) => return whole(refuse(target, &error, request.id), request.id),
+    };
+    let is_own = matches!(target, Target::Own(_) | Target::ExternalScaler(_));
+    let door = match door {
+        Some(door) if is_own => match door.finish_own() {
+            Ok(()) => None,
+            Err(error) => return whole(refuse(target, &error, request.id), request.id),
+        },
+        door => door,
+    };
     if let Target::ExternalScaler(method) = target {
         return grpc::answer(shared, platform, method, request, body, open).await;
     }
@@ -57,7 +74,10 @@ pub(super) async fn answer(
     if let Target::Own(own) = target {
         return own_path(platform, place, own, request).await;
     }
-    let answer = buffered(shared, platform, place, target, request, body).await;
+    let Some(door) = door else {
+        return whole(refuse(target, &AwsError::internal(), request.id), request.id);
+    };
+    let answer = buffered(shared, platform, place, target, request, body, door).await;
     whole(answer.unwrap_or_else(|error| refuse(target, &error, request.id)), request.id)
 }
 
@@ -68,23 +88,31 @@ async fn buffered(
     target: Target<'_>,
     request: Request<'_>,
     body: &mut Incoming,
+    door: Door<'_>,
 ) -> Result<AwsAnswer, AwsError> {
     let of_task = Arc::clone(platform);
     match target {
         Target::Json { service, operation } => {
-            let request = read(shared, platform, request, body, SERVICE_BODY_BYTES_MAX).await?;
+            let limit = SERVICE_BODY_BYTES_MAX;
+            let request =
+                read(shared, platform, request, body, limit, door, SigningName::Is(service.signing_name()))
+                    .await?;
             let operation = operation.to_owned();
             let work = async move { aws::json(&of_task, service, operation, request).await };
             on_control(platform, place, work).await
         }
         Target::Query => {
-            let request = read(shared, platform, request, body, SERVICE_BODY_BYTES_MAX).await?;
+            let limit = SERVICE_BODY_BYTES_MAX;
+            let request = read(shared, platform, request, body, limit, door, SigningName::OfForm).await?;
             on_control(platform, place, async move { aws::query(&of_task, request).await }).await
         }
-        Target::Runtime { endpoint, .. } => {
+        Target::Runtime { endpoint, operation } => {
+            let limit = async_inference::BODY_BYTES_MAX;
             let headers = request.head.headers.clone();
-            let AwsRequest { body, scope, request_id, .. } =
-                read(shared, platform, request, body, async_inference::BODY_BYTES_MAX).await?;
+            let AwsRequest { body, caller, scope, request_id, .. } =
+                read(shared, platform, request, body, limit, door, SigningName::Is("sagemaker")).await?;
+            let may = caller.may(access::invocation(operation), Resource::Endpoint(endpoint));
+            may.map_err(|refusal| refusal.to_error(Protocol::Runtime))?;
             let request = AsyncRequest { endpoint: endpoint.to_owned(), headers, body, scope, request_id };
             on_control(platform, place, async move { async_inference::answer(&of_task, request).await }).await
         }
@@ -109,6 +137,24 @@ fn refuse(target: Target<'_>, error: &AwsError, id: RequestId) -> AwsAnswer {
     }
 }
 
+/// Which service a signature has to be for.
+#[derive(Debug, Clone, Copy)]
+enum SigningName {
+    /// This one.
+    Is(&'static str),
+    /// The one that the form in the body is for.
+    OfForm,
+}
+
+impl SigningName {
+    fn of(self, body: &[u8]) -> Result<&'static str, AwsError> {
+        match self {
+            Self::Is(name) => Ok(name),
+            Self::OfForm => aws::form_signing_name(body),
+        }
+    }
+}
+
 /// The body of a request to a service, read and unpacked, and where the request belongs.
 async fn read(
     shared: &Shared,
@@ -116,21 +162,26 @@ async fn read(
     request: Request<'_>,
     body: &mut Incoming,
     limit_bytes: usize,
+    door: Door<'_>,
+    signing_name: SigningName,
 ) -> Result<AwsRequest, AwsError> {
     let fields = request.fields;
     let refused = |error: Error| AwsError::new(ErrorCode::SerializationException, error.to_string());
     let encoding = fields.base.content_encoding.text("content-encoding").map_err(refused)?;
     let encoding = encoding.map(ContentEncoding::parse).transpose().map_err(|error| refused(error.into()))?;
     let (mut body, _share) = body::read(body, shared, limit_bytes).await.map_err(refused)?;
+    let hash = door.hash(&body);
     if let Some(encoding) = encoding.flatten() {
         let mut unpacked = Vec::new();
         encoding.decode(&body, limit_bytes, &mut unpacked).map_err(|error| refused(error.into()))?;
         body = Bytes::from(unpacked);
     }
+    let caller =
+        if door.is_open() { Caller::anonymous() } else { door.finish(signing_name.of(&body)?, &hash)? };
     let region = Scope::of(fields, request.head.uri.query()).region.unwrap_or(&platform.scope.region);
     let scope = wire::Scope { region: region.to_owned(), account: platform.scope.account.clone() };
     let (request_id, is_query_mode) = (request.id.to_string(), fields.is_query_mode);
-    Ok(AwsRequest { body, scope, request_id, is_query_mode })
+    Ok(AwsRequest { body, caller, scope, request_id, is_query_mode })
 }
 
 /// Runs `work` on the control runtime, where it goes on when the client leaves. A panic in it is a fault of ours.

@@ -9,7 +9,9 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::{CryptoProvider, aws_lc_rs};
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
-use tokio_rustls::rustls::{self, ServerConfig};
+use tokio_rustls::rustls::server::danger::ClientCertVerifier;
+use tokio_rustls::rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
+use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
 
 use crate::config::TlsFiles;
 use crate::store::{Signature, Source};
@@ -39,6 +41,9 @@ pub enum TlsError {
     /// The key is not the certificate's, or not of a kind that is served.
     #[error("certificate and key: {0}")]
     Pair(#[from] rustls::Error),
+    /// Certificates that cannot vouch for clients.
+    #[error("certificates of clients: {0}")]
+    Clients(#[from] VerifierBuilderError),
 }
 
 /// The certificates in use.
@@ -90,9 +95,13 @@ impl Certificates {
         }
     }
 
-    async fn signature(&self) -> [Option<Signature>; 2] {
+    async fn signature(&self) -> [Option<Signature>; 3] {
         let of = async |path: &Path| Source::Path(path.to_owned()).signature().await.ok();
-        [of(&self.files.certificate).await, of(&self.files.key).await]
+        let client_ca = match &self.files.client_ca {
+            Some(path) => of(path).await,
+            None => None,
+        };
+        [of(&self.files.certificate).await, of(&self.files.key).await, client_ca]
     }
 }
 
@@ -114,9 +123,26 @@ fn read(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
         return Err(TlsError::NoCertificate { path: path.display().to_string() });
     }
     let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|source| in_file(&files.key, source))?;
-    let mut config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key)?;
+    let builder = match &files.client_ca {
+        Some(path) => ServerConfig::builder().with_client_cert_verifier(client_verifier(path)?),
+        None => ServerConfig::builder().with_no_client_auth(),
+    };
+    let mut config = builder.with_single_cert(chain, key)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+/// What verifies the certificates of clients. A client without one goes on: there are other ways to say who one is.
+fn client_verifier(path: &Path) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let in_file = |source| TlsError::Pem { path: path.display().to_string(), source };
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(path).map_err(in_file)? {
+        roots.add(certificate.map_err(in_file)?)?;
+    }
+    if roots.is_empty() {
+        return Err(TlsError::NoCertificate { path: path.display().to_string() });
+    }
+    Ok(WebPkiClientVerifier::builder(Arc::new(roots)).allow_unauthenticated().build()?)
 }
 
 #[cfg(test)]
@@ -127,7 +153,7 @@ mod tests {
     fn what_is_no_certificate_is_refused_with_its_file() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("tls.pem");
-        let files = TlsFiles { certificate: file.clone(), key: file.clone() };
+        let files = TlsFiles { certificate: file.clone(), key: file.clone(), client_ca: None };
         let error = Certificates::load(files.clone()).expect_err("it is absent");
         assert!(error.to_string().contains("tls.pem"), "{error}");
         std::fs::write(&file, "no certificate").unwrap();

@@ -29,9 +29,21 @@ pub(super) struct Watch {
     movements: AtomicU32,
     /// What was read since the last answer and before the next request: its head, and perhaps a part of its body.
     head: Mutex<Vec<u8>>,
+    /// The names in the certificate that the client showed.
+    client_names: Vec<String>,
 }
 
 impl Watch {
+    /// Of a connection whose client showed a certificate of these names.
+    pub(super) fn of_client(client_names: Vec<String>) -> Self {
+        Self { client_names, ..Self::default() }
+    }
+
+    /// The names in the certificate that the client showed.
+    pub(super) fn client_names(&self) -> &[String] {
+        &self.client_names
+    }
+
     /// `bytes` were read.
     pub(super) fn has_read(&self, bytes: &[u8]) {
         self.has_moved();

@@ -4,6 +4,8 @@
 //! `fuzz_targets/` hands these to cargo-fuzz; the end-to-end tests include this file and run it on seeds and damaged
 //! seeds.
 
+mod signatures;
+
 use std::io::Write;
 
 use codecs::content_encoding::{ContentEncoding, ContentEncodingError};
@@ -14,14 +16,18 @@ use models::archive::{Limits, unpack_within};
 use models::xgboost::{XgboostModel, reader};
 use models::{Input, LoadOptions, Manifest, Model};
 
+pub use signatures::{aws_chunked, credentials, signature};
+
 /// A target by name.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 14] = [
+pub const TARGETS: [Target; 17] = [
     ("archive", archive),
+    ("aws_chunked", aws_chunked),
     ("content_encoding", content_encoding),
     ("content_type", content_type),
+    ("credentials", credentials),
     ("csv", csv),
     ("framing", framing),
     ("json", json),
@@ -29,6 +35,7 @@ pub const TARGETS: [Target; 14] = [
     ("libsvm", libsvm),
     ("manifest", manifest),
     ("recordio", recordio),
+    ("signature", signature),
     ("xgboost_binary", xgboost_binary),
     ("xgboost_json", xgboost_json),
     ("xgboost_pickle", xgboost_pickle),
