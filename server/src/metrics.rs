@@ -46,6 +46,8 @@ const RELOADS: &str = "clary_model_reloads_total";
 const RELOAD_FAILURES: &str = "clary_model_reload_failures_total";
 const CACHE_HITS: &str = "clary_model_cache_hits_total";
 const CACHE_MISSES: &str = "clary_model_cache_misses_total";
+const CAPTURE_DROPPED: &str = "clary_capture_dropped_total";
+const SHADOW_DROPPED: &str = "clary_shadow_dropped_total";
 const INVOCATIONS: &str = "clary_invocations_total";
 const INFLIGHT: &str = "clary_inflight";
 const CONCURRENT_REQUESTS: &str = "clary_concurrent_requests";
@@ -73,7 +75,7 @@ const PHASES: [&str; 4] =
     ["clary_queue_seconds", "clary_decode_seconds", "clary_predict_seconds", "clary_encode_seconds"];
 
 /// What is said of each counter.
-const COUNTERS: [(&str, &str); 8] = [
+const COUNTERS: [(&str, &str); 10] = [
     (CONNECTIONS_ACCEPTED, "Connections accepted."),
     (TLS_FAILURES, "TLS handshakes that failed."),
     (REJECTED, "Requests refused before they reached a variant."),
@@ -81,6 +83,8 @@ const COUNTERS: [(&str, &str); 8] = [
     (RELOAD_FAILURES, "New artifacts that were refused."),
     (CACHE_HITS, "Invocations that found their model."),
     (CACHE_MISSES, "Invocations that did not."),
+    (CAPTURE_DROPPED, "Captured records that were not stored."),
+    (SHADOW_DROPPED, "Copies of requests that a shadow variant did not take."),
     (INVOCATIONS, "Invocations by outcome."),
 ];
 
@@ -165,6 +169,10 @@ pub struct Metrics {
     pub cache_hits: Counter,
     /// And that did not.
     pub cache_misses: Counter,
+    /// Captured records that were not stored.
+    pub capture_dropped: Counter,
+    /// Copies of requests that a shadow variant did not take.
+    pub shadow_dropped: Counter,
     rejected: ByCode,
     registry: Arc<Registry>,
     variants: Mutex<Variants>,
@@ -196,6 +204,8 @@ impl Default for Metrics {
             model_load: histogram(&registry, MODEL_LOAD, &[]),
             cache_hits: counter(&registry, CACHE_HITS, &[]),
             cache_misses: counter(&registry, CACHE_MISSES, &[]),
+            capture_dropped: counter(&registry, CAPTURE_DROPPED, &[]),
+            shadow_dropped: counter(&registry, SHADOW_DROPPED, &[]),
             rejected: ByCode::new(&registry, REJECTED, &[]),
             registry,
             variants: Mutex::default(),

@@ -11,6 +11,9 @@ use crate::Timestamp;
 /// What every document begins with.
 const DECLARATION: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
 
+/// Members that are maps, not structures, which JSON does not tell apart.
+const MAPS: [&str; 1] = ["ExtendedStatistics"];
+
 /// An element: a name, attributes, and either text or children.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Element {
@@ -71,7 +74,7 @@ impl Element {
         }
     }
 
-    /// A JSON value as Query services write it: lists as `member`, numbers under a name that ends in `Timestamp` or
+    /// A JSON value as Query services write it: lists as `member`, maps as `entry`, numbers under a name that ends in `Timestamp` or
     /// `Timestamps` (seconds since 1970) as ISO 8601.
     pub fn from_json(name: &str, value: &Value) -> Self {
         let is_time = name.ends_with("Timestamp") || name.ends_with("Timestamps");
@@ -80,6 +83,13 @@ impl Element {
 
     fn from_json_as(name: &str, value: &Value, is_time: bool) -> Self {
         match value {
+            Value::Object(entries) if MAPS.contains(&name) => {
+                let entries = entries.iter().map(|(key, value)| {
+                    let entry = Self::new("entry").field("key", key.as_str());
+                    entry.child(Self::from_json("value", value))
+                });
+                Self::new(name).children(entries)
+            }
             Value::Object(members) => {
                 let members = members.iter().map(|(name, value)| Self::from_json(name, value));
                 Self::new(name).children(members)
@@ -204,6 +214,11 @@ mod tests {
         check(
             &Element::from_json("Timestamps", &times),
             "<Timestamps><member>2024-01-02T03:04:05Z</member></Timestamps>",
+        );
+        let map = json!({"p50": 2.5});
+        check(
+            &Element::from_json("ExtendedStatistics", &map),
+            "<ExtendedStatistics><entry><key>p50</key><value>2.5</value></entry></ExtendedStatistics>",
         );
         check(
             &Element::from_json("Values", &json!([1, 2.5])),
