@@ -12,6 +12,9 @@ use models::{LoadError, PredictError};
 use crate::serving::ModelCache;
 use crate::store::StoreError;
 
+/// The status of what was taken in, to be done later; nothing on the data plane ends so.
+pub const ACCEPTED: u16 = 202;
+
 /// How a request ended: a closed set, for the wire, metrics and logs alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Code {

@@ -8,6 +8,7 @@ use telemetry::Telemetry;
 use wire::Scope;
 
 use crate::buckets::Buckets;
+use crate::control::async_inference::Dispatcher;
 use crate::control::autoscaling::Scaler;
 use crate::control::{Alarms, Control, Database};
 use crate::metrics::Metrics;
@@ -32,6 +33,8 @@ pub struct Platform {
     pub scaler: Arc<Scaler>,
     /// Who may call, and what each may do.
     pub access: Arc<access::Access>,
+    /// Requests that are answered to S3.
+    pub async_queue: Arc<Dispatcher>,
     /// What health checks hear.
     pub health: Arc<Health>,
     /// From a request's head to its answer.

@@ -11,17 +11,18 @@ use wire::Scope;
 
 use crate::buckets::Buckets;
 use crate::config::{TlsFiles, UpConfig};
+use crate::control::async_inference::{Dispatcher, Events, Runner};
 use crate::control::autoscaling::Scaler;
 use crate::control::sampler::Sampler;
-use crate::control::{Alarms, Control, Database, HostingParts};
+use crate::control::{Alarms, Control, Database, HostingParts, warming};
 use crate::faces::Face;
 use crate::http::{Certificates, Listener, self_signed};
 use crate::metrics::Metrics;
 use crate::platform::Platform;
-use crate::{credentials, rt};
 use crate::serve::Server;
 use crate::serving::memory::MemoryBudget;
 use crate::serving::{Health, ModelMemory, ModelServer, ModelServerOptions};
+use crate::{credentials, rt};
 
 /// Binds, opens the data directory and starts all threads.
 ///
@@ -53,11 +54,13 @@ pub fn start(config: &UpConfig) -> anyhow::Result<Server> {
     let server = Arc::new(ModelServer::start(options, Arc::clone(&metrics))?);
     let buckets = Buckets::open(config.s3_endpoint.as_deref(), &config.aws, &config.data);
     let buckets = Arc::new(buckets.context("the buckets")?);
+    let memory = ModelMemory::new(MemoryBudget::of_machine(), &server);
+    runtime.spawn(warming::unload_idle(Arc::clone(&memory), config.serverless_idle));
     let parts = HostingParts {
         data: config.data.clone(),
         buckets: Arc::clone(&buckets),
         server: Arc::clone(&server),
-        memory: ModelMemory::new(MemoryBudget::of_machine(), &server),
+        memory,
         metrics: Arc::clone(&metrics),
         telemetry: Arc::clone(&telemetry),
         threads: u32::try_from(config.server.workers).unwrap_or(u32::MAX),
@@ -68,6 +71,17 @@ pub fn start(config: &UpConfig) -> anyhow::Result<Server> {
     let control = runtime.block_on(starting).context("the control plane")?;
     let scaler = Scaler::new(database.clone(), Arc::clone(&control), Arc::clone(&telemetry));
     runtime.spawn(Arc::clone(&scaler).run());
+    let async_queue = Dispatcher::new(database.clone());
+    let events = Arc::clone(&control);
+    let events: Events = Arc::new(move |event| events.record_event(event));
+    let runner = Runner::new(
+        Arc::clone(&server),
+        Arc::clone(&buckets),
+        Arc::clone(&metrics),
+        database.clone(),
+        events,
+    );
+    runtime.spawn(Arc::clone(&async_queue).run(runner));
     let s3 = s3_wire(config, &buckets)?;
     let platform = Arc::new(Platform {
         scope: Scope { region: config.region.clone(), account: config.account.clone() },
@@ -76,6 +90,7 @@ pub fn start(config: &UpConfig) -> anyhow::Result<Server> {
         s3,
         control,
         scaler,
+        async_queue,
         database,
         telemetry,
         alarms,

@@ -7,9 +7,15 @@
 //! |---|---|
 //! | [`queue`] | the rows of the state file |
 //! | [`location`] | where an answer goes |
+//! | [`dispatcher`] | which request runs when |
+//! | [`run`] | one request, from its input to its outcome |
 
+pub mod dispatcher;
 pub mod location;
 pub mod queue;
+mod run;
 
+pub use dispatcher::Dispatcher;
 pub use location::Locations;
 pub use queue::{AsyncRequest, Queued};
+pub use run::{Events, Runner};
