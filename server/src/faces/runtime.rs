@@ -13,6 +13,7 @@ use super::container::{InvocationHeaders, Payload, RequestClock};
 use crate::error::{Code, Error, shortened};
 use crate::metrics::Phases;
 use crate::platform::Platform;
+use crate::serving::capture::CapturePlan;
 use crate::serving::{Endpoint, Invocation, Invoked, ModelCache, ON_DEMAND};
 
 /// The longest names and ids of an invocation, as SageMaker Runtime has them.
@@ -114,6 +115,8 @@ pub struct Predicted {
     pub digest: Option<Bytes>,
     /// How long its parts took.
     pub phases: Phases,
+    /// What is to be captured of it, when it was drawn for that.
+    pub capture: Option<Arc<CapturePlan>>,
 }
 
 /// An invocation that failed, and which variant had been chosen for it.
@@ -138,6 +141,9 @@ impl<T: Into<Refusal>> From<T> for Failed {
 pub fn admit(platform: &Platform, asked: &Asked<'_>) -> Result<Payload, Refusal> {
     let headers = &asked.headers;
     if !platform.server.contains(asked.endpoint) {
+        if platform.control.is_restoring(asked.endpoint) {
+            return Err(Error::NotReady("it is being restored".to_owned()).into());
+        }
         return Err(Error::EndpointNotFound(asked.endpoint.to_owned()).into());
     }
     headers.check(asked.endpoint)?;
@@ -180,13 +186,19 @@ pub async fn invoke(
         target_variant: headers.target_variant,
         target_model: headers.target_model,
         is_asynchronous: false,
+        is_warmed: false,
         started: asked.clock.started,
         deadline: asked.clock.started + platform.request_timeout,
     };
     let invoked = platform.server.invoke(&invocation, body.clone()).await;
     match invoked.result {
         Err(Error::ModelCold { variant, cache }) => {
-            Box::pin(warm(platform, invocation.target_model, variant, cache)).await?;
+            let warmed = warm(platform, invocation.target_model, variant, Arc::clone(&cache));
+            if let Err(failed) = Box::pin(warmed).await {
+                cache.give_up(invocation.started, failed.refusal.code());
+                return Err(failed);
+            }
+            invocation.is_warmed = true;
             // The time of the load is not the request's.
             invocation.deadline = Instant::now() + platform.request_timeout;
             predicted(platform.server.invoke(&invocation, body).await)
@@ -196,11 +208,11 @@ pub async fn invoke(
 }
 
 fn predicted(invoked: Invoked) -> Result<Predicted, Failed> {
-    let Invoked { digest, variant, result } = invoked;
+    let Invoked { digest, variant, capture, result } = invoked;
     match result {
         Ok(prediction) => {
             let (body, content_type) = (prediction.body, prediction.content_type);
-            Ok(Predicted { body, content_type, variant, digest, phases: prediction.phases })
+            Ok(Predicted { body, content_type, variant, digest, phases: prediction.phases, capture })
         }
         Err(error) => Err(Failed { refusal: error.into(), variant }),
     }
