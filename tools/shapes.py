@@ -36,7 +36,7 @@ SERVED = {
     """,
     "cloudwatch": """
         GetMetricStatistics GetMetricData ListMetrics PutMetricData
-        PutMetricAlarm DescribeAlarms DescribeAlarmsForMetric DeleteAlarms SetAlarmState
+        PutMetricAlarm DescribeAlarms DescribeAlarmsForMetric DescribeAlarmHistory DeleteAlarms SetAlarmState
         EnableAlarmActions DisableAlarmActions
     """,
 }

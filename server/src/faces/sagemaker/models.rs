@@ -1,15 +1,24 @@
 //! `CreateModel`, `DescribeModel`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures_util::StreamExt;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
 use serde_json::{Map, Value};
 
-use super::container::Container;
+use super::container::{Container, ModelData};
 use super::refusal::Refusal;
 use super::{array, resource};
+use crate::buckets::Buckets;
 use crate::control::{Kind, Record};
 use crate::faces::aws::Call;
 use crate::platform::Platform;
+
+/// How long a store may take to say whether an object is there. Reason: a third of the time that clients wait for an
+/// answer.
+const LOOK_UP_MAX: Duration = Duration::from_secs(20);
 
 pub(super) async fn create(platform: &Arc<Platform>, call: &Call) -> Result<Value, Refusal> {
     let containers = containers(&call.input)?;
@@ -17,6 +26,11 @@ pub(super) async fn create(platform: &Arc<Platform>, call: &Call) -> Result<Valu
         container.check()?;
     }
     check_pipeline(&call.input, &containers)?;
+    for container in &containers {
+        if let Some(data) = container.model_data()? {
+            look_up(platform, &data).await?;
+        }
+    }
     resource::create(platform, call, Kind::Model, |_, _| Ok(())).await
 }
 
@@ -67,5 +81,39 @@ fn check_pipeline(input: &Map<String, Value>, containers: &[Container<'_>]) -> R
             "Containers: expected each ContainerHostname once, found {:?} twice",
             pair[0]
         ))),
+    }
+}
+
+/// Looks whether a model's data is there.
+async fn look_up(platform: &Arc<Platform>, data: &ModelData<'_>) -> Result<(), Refusal> {
+    let url = data.url;
+    let no_access = |reason: &dyn std::fmt::Display| {
+        tracing::warn!(url, %reason, "model data could not be looked up");
+        Refusal::validation(format!(
+            "Could not access model data at {url}. Please ensure that the store can be reached: {reason}."
+        ))
+    };
+    let wrong = |reason: &dyn std::fmt::Display| Refusal::validation(format!("model data {url}: {reason}"));
+    let (bucket, key) = Buckets::parse_url(url).map_err(|error| wrong(&error))?;
+    let key = Path::parse(key).map_err(|error| wrong(&error))?;
+    let store = platform.buckets.of(&bucket).map_err(|error| no_access(&error))?;
+    let found = tokio::time::timeout(LOOK_UP_MAX, exists(store.as_ref(), &key, data.is_prefix)).await;
+    match found {
+        Ok(Ok(true)) => Ok(()),
+        Ok(Ok(false)) => Err(Refusal::validation(format!("Could not find model data at {url}."))),
+        Ok(Err(error)) => Err(no_access(&error)),
+        Err(_) => Err(no_access(&format!("no answer within {} s", LOOK_UP_MAX.as_secs()))),
+    }
+}
+
+/// Whether there is an object of this key, or one below it.
+async fn exists(store: &dyn ObjectStore, key: &Path, is_prefix: bool) -> object_store::Result<bool> {
+    if is_prefix {
+        return store.list(Some(key)).next().await.transpose().map(|first| first.is_some());
+    }
+    match store.head(key).await {
+        Ok(_) => Ok(true),
+        Err(object_store::Error::NotFound { .. }) => Ok(false),
+        Err(error) => Err(error),
     }
 }
