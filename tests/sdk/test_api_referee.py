@@ -1,11 +1,13 @@
 """botocore's public service models as the referee: every constraint of every operation that is served is held to, with the
 path and the words of AWS; every answer has the members and types that its shape has, and no others."""
 
+import datetime
 import json
 import pathlib
 import re
 import subprocess
 import sys
+import time
 
 import botocore.session
 import pytest
@@ -287,9 +289,9 @@ def strict(client, seen=None):
 
     def check(operation_model, response_dict, **_):
         if response_dict["status_code"] == 200:
-            body = json.loads(response_dict["body"])
-            shape = operation_model.output_shape
-            check_answer(shape, body, operation_model.name) if shape else None
+            body, shape = response_dict["body"], operation_model.output_shape
+            if shape is not None:
+                check_answer(shape, json.loads(body), operation_model.name)
             if seen is not None:
                 seen.add(operation_model.name)
 
@@ -349,6 +351,91 @@ def test_every_answer_has_its_shape(server, booster):
     sagemaker.delete_model(ModelName="shape")
     # An answer without a body has no shape to be held to, and is counted all the same.
     assert seen == set(served("sagemaker"))
+
+
+def test_every_answer_of_autoscaling_has_its_shape(server, booster):
+    seen = set()
+    clients = hosting.Clients(server)
+    scaling = strict(hosting.client(server, "application-autoscaling"), seen)
+    clients.deploy("scaled", clients.upload(booster, "referee/scaled.tar.gz"))
+    key = {
+        "ServiceNamespace": "sagemaker",
+        "ResourceId": "endpoint/scaled/variant/AllTraffic",
+        "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
+    }
+    arn = scaling.register_scalable_target(**key, MinCapacity=1, MaxCapacity=2)["ScalableTargetARN"]
+    assert scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"][0]["MaxCapacity"] == 2
+    metric = {"PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"}
+    tracking = {"TargetValue": 100.0, "PredefinedMetricSpecification": metric, "ScaleInCooldown": 60}
+    steps = {
+        "AdjustmentType": "ChangeInCapacity",
+        "StepAdjustments": [{"MetricIntervalLowerBound": 0.0, "ScalingAdjustment": 1}],
+    }
+    policies = {
+        "tracking": {"PolicyType": "TargetTrackingScaling", "TargetTrackingScalingPolicyConfiguration": tracking},
+        "steps": {"PolicyType": "StepScaling", "StepScalingPolicyConfiguration": steps},
+    }
+    for name, policy in policies.items():
+        assert scaling.put_scaling_policy(PolicyName=name, **key, **policy)["PolicyARN"]
+    described = scaling.describe_scaling_policies(ServiceNamespace="sagemaker")["ScalingPolicies"]
+    assert {policy["PolicyName"] for policy in described} == set(policies)
+    action = {"ScheduledActionName": "night", "Schedule": "cron(0 22 * * ? *)", "ScalableTargetAction": {"MaxCapacity": 1}}
+    scaling.put_scheduled_action(**key, **action)
+    assert scaling.describe_scheduled_actions(ServiceNamespace="sagemaker")["ScheduledActions"][0]["Schedule"]
+    scaling.describe_scaling_activities(ServiceNamespace="sagemaker")
+    scaling.tag_resource(ResourceARN=arn, Tags={"a": "b"})
+    assert scaling.list_tags_for_resource(ResourceARN=arn)["Tags"] == {"a": "b"}
+    scaling.untag_resource(ResourceARN=arn, TagKeys=["a"])
+    scaling.delete_scheduled_action(ScheduledActionName="night", **key)
+    for name in policies:
+        scaling.delete_scaling_policy(PolicyName=name, **key)
+    scaling.deregister_scalable_target(**key)
+    clients.delete_endpoint("scaled")
+    assert seen == set(served("application-autoscaling"))
+
+
+def test_every_answer_of_logs_has_its_shape(server):
+    seen = set()
+    logs = strict(hosting.client(server, "logs"), seen)
+    group, stream = {"logGroupName": "/referee"}, {"logGroupName": "/referee", "logStreamName": "s"}
+    logs.create_log_group(**group)
+    logs.put_retention_policy(**group, retentionInDays=1)
+    logs.delete_retention_policy(**group)
+    logs.create_log_stream(**stream)
+    now = int(time.time() * 1000)
+    logs.put_log_events(**stream, logEvents=[{"timestamp": now, "message": "one line"}])
+    assert logs.describe_log_groups(logGroupNamePrefix="/referee")["logGroups"][0]["arn"]
+    assert names(logs.describe_log_streams(**group)["logStreams"], "logStreamName") == ["s"]
+    assert names(logs.get_log_events(**stream, startFromHead=True)["events"], "message") == ["one line"]
+    assert names(logs.filter_log_events(**group)["events"], "timestamp") == [now]
+    logs.delete_log_stream(**stream)
+    logs.delete_log_group(**group)
+    assert seen == set(served("logs"))
+
+
+def test_every_answer_of_cloudwatch_has_its_shape(server):
+    seen = set()
+    cloudwatch = strict(hosting.client(server, "cloudwatch"), seen)
+    metric = {"Namespace": "Referee", "MetricName": "Calls"}
+    now = datetime.datetime.now(datetime.timezone.utc)
+    span = {"StartTime": now - datetime.timedelta(hours=1), "EndTime": now + datetime.timedelta(minutes=1)}
+    cloudwatch.put_metric_data(Namespace="Referee", MetricData=[{"MetricName": "Calls", "Value": 2.5, "Unit": "Count"}])
+    found = cloudwatch.get_metric_statistics(**metric, **span, Period=60, Statistics=["Sum"], ExtendedStatistics=["p99"])
+    assert found["Datapoints"][0]["Sum"] == 2.5
+    query = {"Id": "m", "MetricStat": {"Metric": metric, "Period": 60, "Stat": "Maximum"}}
+    results = cloudwatch.get_metric_data(**span, MetricDataQueries=[query])["MetricDataResults"]
+    assert results[0]["Values"] == [2.5]
+    assert names(cloudwatch.list_metrics(Namespace="Referee")["Metrics"], "MetricName") == ["Calls"]
+    rule = {"Statistic": "Sum", "Period": 60, "EvaluationPeriods": 1, "Threshold": 1.0}
+    cloudwatch.put_metric_alarm(AlarmName="referee", ComparisonOperator="GreaterThanThreshold", **metric, **rule)
+    assert names(cloudwatch.describe_alarms(AlarmNames=["referee"])["MetricAlarms"], "AlarmName") == ["referee"]
+    cloudwatch.describe_alarms_for_metric(**metric)
+    cloudwatch.set_alarm_state(AlarmName="referee", StateValue="ALARM", StateReason="a test")
+    assert cloudwatch.describe_alarm_history(AlarmName="referee")["AlarmHistoryItems"]
+    cloudwatch.disable_alarm_actions(AlarmNames=["referee"])
+    cloudwatch.enable_alarm_actions(AlarmNames=["referee"])
+    cloudwatch.delete_alarms(AlarmNames=["referee"])
+    assert seen == set(served("cloudwatch"))
 
 
 # The table of operations, against the model and against the server.
