@@ -73,7 +73,7 @@ impl ObjectStore for Bucket {
         let announced = Announced { limit: PUT_BYTES_MAX, ..Announced::default() };
         let body = stream::iter(payload.into_iter().map(Ok::<Bytes, Error>));
         let at = (self.name.as_str(), location.as_ref());
-        let put = self.store.put(at, body, &announced, attributes, conditions).await;
+        let put = self.store.put(at, body, announced, attributes, conditions).await;
         put.map(|record| put_result(&record)).map_err(|error| match error {
             // An update of nothing is an update of what is not as expected.
             Error::NoKey(_) => failed(location, false)(Error::Precondition("If-Match")),

@@ -105,29 +105,34 @@ impl Directory {
         }
         let upload = self.find_upload(bucket, key, id).await?;
         announced.algorithm = announced.algorithm.or(upload.details.algorithm);
-        let stored = receive(self, body, &announced).await?;
-        let part = UploadedPart {
-            number,
-            generation: stored.file.generation,
-            size: stored.size,
-            modified_ms: now_ms(),
-            md5: hex(&stored.digests.md5),
-            checksums: stored.digests.checksums,
-        };
         let (bucket, key, id) = (bucket.to_owned(), key.to_owned(), id.to_owned());
-        self.blocking(move |store| {
-            let removal = store.index.write(|transaction| {
-                // It may have ended while the part came.
-                uploads::find(transaction, &bucket, &key, &id)?;
-                let replaced = uploads::put_part(transaction, &id, &part)?;
-                let removal = replaced.map(|generation| Chore::removal("", "", generation));
-                removal.iter().try_for_each(|removal| chores::add(transaction, removal))?;
-                Ok(removal)
-            })?;
-            stored.file.keep();
-            store.do_chores(removal.as_slice());
-            Ok(part)
-        })
+        receive(
+            self,
+            body,
+            announced,
+            |_| Ok(()),
+            move |store, stored| {
+                let part = UploadedPart {
+                    number,
+                    generation: stored.file.generation,
+                    size: stored.size,
+                    modified_ms: now_ms(),
+                    md5: hex(&stored.digests.md5),
+                    checksums: stored.digests.checksums,
+                };
+                let removal = store.index.write(|transaction| {
+                    // It may have ended while the part came.
+                    uploads::find(transaction, &bucket, &key, &id)?;
+                    let replaced = uploads::put_part(transaction, &id, &part)?;
+                    let removal = replaced.map(|generation| Chore::removal("", "", generation));
+                    removal.iter().try_for_each(|removal| chores::add(transaction, removal))?;
+                    Ok(removal)
+                })?;
+                stored.file.keep();
+                store.do_chores(removal.as_slice());
+                Ok(part)
+            },
+        )
         .await
     }
 

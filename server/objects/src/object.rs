@@ -27,7 +27,7 @@ impl Directory {
         self: &Arc<Self>,
         (bucket, key): (&str, &str),
         body: S,
-        announced: &Announced,
+        announced: Announced,
         attributes: Attributes,
         conditions: Conditions,
     ) -> Result<ObjectRecord>
@@ -36,19 +36,24 @@ impl Directory {
         E: std::fmt::Display,
     {
         names::check_key(key)?;
-        // A body of gigabytes is not taken in for a bucket that is not there.
-        self.find_bucket(bucket).await?;
-        let stored = receive(self, body, announced).await?;
-        let details = Details { attributes, checksums: stored.digests.checksums, ..Details::default() };
-        let record = ObjectRecord {
-            generation: stored.file.generation,
-            size: stored.size,
-            modified_ms: now_ms(),
-            etag: hex(&stored.digests.md5),
-            details,
-        };
         let (bucket, key) = (bucket.to_owned(), key.to_owned());
-        self.blocking(move |store| store.commit(&bucket, &key, stored.file, record, &conditions)).await
+        let of_admission = bucket.clone();
+        // A body of gigabytes is not taken in for a bucket that is not there.
+        let admit = move |store: &Directory| {
+            store.index.read(|connection| buckets::id(connection, &of_admission)).map(drop)
+        };
+        receive(self, body, announced, admit, move |store, stored| {
+            let details = Details { attributes, checksums: stored.digests.checksums, ..Details::default() };
+            let record = ObjectRecord {
+                generation: stored.file.generation,
+                size: stored.size,
+                modified_ms: now_ms(),
+                etag: hex(&stored.digests.md5),
+                details,
+            };
+            store.commit(&bucket, &key, stored.file, record, &conditions)
+        })
+        .await
     }
 
     /// Makes `file` the object at `key`.

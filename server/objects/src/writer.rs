@@ -117,15 +117,25 @@ impl Writer {
         Ok(())
     }
 
-    fn finish(self, store: &Directory) -> Result<Stored> {
+    /// What was written, if it is as `announced`, on the disk.
+    fn finish(self, store: &Directory, announced: &Announced) -> Result<Stored> {
+        let digests = self.digester.finish();
+        announced.check(self.size, &digests)?;
         self.file.sync_data().map_err(io_at(&self.incoming.path))?;
         store.sync_incoming()?;
-        Ok(Stored { file: self.incoming, size: self.size, digests: self.digester.finish() })
+        Ok(Stored { file: self.incoming, size: self.size, digests })
     }
 }
 
-/// Takes in a whole body. What is not as announced is an error, and leaves nothing behind.
-pub(crate) async fn receive<S, E>(store: &Arc<Directory>, body: S, announced: &Announced) -> Result<Stored>
+/// Takes in a whole body, and then has `conclude` make of it what it is to be. What is not as announced is an error, and leaves
+/// nothing behind; `admit` is asked before the first byte is written. A small body is one job.
+pub(crate) async fn receive<S, E, T: Send + 'static>(
+    store: &Arc<Directory>,
+    body: S,
+    announced: Announced,
+    admit: impl Fn(&Directory) -> Result<()> + Send + Sync + 'static,
+    conclude: impl FnOnce(&Arc<Directory>, Stored) -> Result<T> + Send + 'static,
+) -> Result<T>
 where
     S: Stream<Item = std::result::Result<Bytes, E>>,
     E: std::fmt::Display,
@@ -134,6 +144,14 @@ where
         return Err(Error::TooLarge { what: "body", limit: announced.limit });
     }
     let algorithms = announced.algorithms();
+    let admit = Arc::new(admit);
+    let job = move |store: &Directory, writer: Option<Writer>, block: &[Bytes]| {
+        let make = || admit(store).and_then(|()| Writer::create(store, &algorithms));
+        let mut writer = writer.map_or_else(make, Ok)?;
+        writer.write(block)?;
+        Ok(writer)
+    };
+    let job = Arc::new(job);
     let mut body = std::pin::pin!(body);
     let (mut gathered, mut gathered_bytes, mut received_bytes) = (Vec::new(), 0, 0);
     let mut writing: Option<tokio::task::JoinHandle<Result<Writer>>> = None;
@@ -147,31 +165,22 @@ where
         gathered.push(bytes);
         if gathered_bytes >= BLOCK_BYTES {
             let writer = finished(writing.take()).await?;
-            let (store, algorithms) = (Arc::clone(store), algorithms.clone());
+            let (store, job) = (Arc::clone(store), Arc::clone(&job));
             let block = std::mem::take(&mut gathered);
             gathered_bytes = 0;
-            writing = Some(tokio::spawn(async move {
-                store.blocking(move |store| write_block(store, writer, &block, &algorithms)).await
-            }));
+            writing =
+                Some(tokio::spawn(
+                    async move { store.blocking(move |store| job(store, writer, &block)).await },
+                ));
         }
     }
     let writer = finished(writing.take()).await?;
-    let stored = store
-        .blocking(move |store| write_block(store, writer, &gathered, &algorithms)?.finish(store))
-        .await?;
-    announced.check(stored.size, &stored.digests)?;
-    Ok(stored)
-}
-
-fn write_block(
-    store: &Directory,
-    writer: Option<Writer>,
-    block: &[Bytes],
-    algorithms: &[Algorithm],
-) -> Result<Writer> {
-    let mut writer = writer.map_or_else(|| Writer::create(store, algorithms), Ok)?;
-    writer.write(block)?;
-    Ok(writer)
+    store
+        .blocking(move |store| {
+            let stored = job(store, writer, &gathered)?.finish(store, &announced)?;
+            conclude(store, stored)
+        })
+        .await
 }
 
 /// The writer of the block before, once that is written.

@@ -115,7 +115,7 @@ impl Face {
         let conditions = conditions(input.if_match, input.if_none_match, None, None);
         let at = (input.bucket.as_str(), input.key.as_str());
         let attributes = attributes_of!(input)?;
-        let record = self.store.put(at, body, &announced, attributes, conditions).await?;
+        let record = self.store.put(at, body, announced, attributes, conditions).await?;
         let mut output = PutObjectOutput { e_tag: Some(etag(&record.etag)), ..PutObjectOutput::default() };
         with_checksums!(output, &record.details.checksums);
         output.checksum_type = checksum_type(&record.details.checksums);
