@@ -15,7 +15,7 @@ use object_store::ObjectStoreExt;
 use wire::Timestamp;
 
 use super::endpoint::PinnedArtifact;
-use crate::buckets::Buckets;
+use crate::buckets::{Buckets, key_path};
 use crate::rt;
 use crate::store::{Fetched, Source, StoreError};
 
@@ -262,7 +262,11 @@ impl Artifacts {
                 expected: "s3://bucket/key of a model.tar.gz or a model file",
             });
         }
-        Ok((self.buckets.of(&bucket)?, key.into()))
+        // As it is: `Path::from` would encode what S3 takes plainly.
+        let path = key_path(&key);
+        let expected = "s3://bucket/key whose folders have names";
+        let path = path.ok_or_else(|| StoreError::Url { url: url.to_owned(), expected })?;
+        Ok((self.buckets.of(&bucket)?, path))
     }
 
     fn held(&self) -> std::sync::MutexGuard<'_, HashMap<String, usize>> {
