@@ -155,6 +155,7 @@ impl Container {
             target_variant: None,
             target_model: None,
             is_asynchronous: false,
+            is_warmed: false,
             started: clock.started,
             deadline: clock.started + self.request_timeout,
         };

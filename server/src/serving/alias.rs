@@ -93,3 +93,101 @@ impl AliasTable {
 }
 
 const TWO_TO_64: f64 = 18_446_744_073_709_551_616.0;
+
+#[cfg(test)]
+mod tests {
+    use super::super::draw::draw;
+    use super::*;
+
+    const DRAWS: u64 = 1_000_000;
+
+    /// The values of χ² that one in a thousand exceeds, by degrees of freedom.
+    const CHI_SQUARED_999: [f64; 10] =
+        [0.0, 10.828, 13.816, 16.266, 18.467, 20.515, 22.458, 24.322, 26.124, 27.877];
+
+    fn counts(weights: &[f64], seed: u64) -> Vec<u64> {
+        let table = AliasTable::new(weights).unwrap();
+        let mut counts = vec![0; weights.len()];
+        (0..DRAWS).for_each(|count| counts[table.choose(draw(seed, count))] += 1);
+        counts
+    }
+
+    /// The split of a million draws is that of the weights: p > 0.001.
+    fn check(weights: &[f64]) {
+        let most = weights.iter().copied().fold(0.0, f64::max);
+        let total: f64 = weights.iter().map(|weight| weight / most).sum();
+        let counts = counts(weights, 42);
+        let (mut chi_squared, mut cells) = (0.0, 0);
+        for (&weight, &count) in weights.iter().zip(&counts) {
+            let expected = weight / most / total * DRAWS as f64;
+            if weight == 0.0 {
+                assert_eq!(count, 0, "{weights:?}: {counts:?}");
+            } else {
+                chi_squared += (count as f64 - expected).powi(2) / expected;
+                cells += 1;
+            }
+        }
+        assert!(chi_squared <= CHI_SQUARED_999[cells - 1], "{weights:?}: {counts:?}, χ² {chi_squared}");
+    }
+
+    #[test]
+    fn a_million_draws_split_by_weight() {
+        check(&[1.0]);
+        check(&[1.0, 1.0]);
+        check(&[0.0, 1.0]);
+        check(&[1.0, 0.0]);
+        check(&[1e-6, 1.0]);
+        check(&[25.0, 75.0]);
+        check(&[2.0, 3.0, 5.0, 7.0, 11.0, 13.0, 17.0, 19.0, 23.0, 29.0]);
+        check(&[0.0, 3.0, 0.0, 1.0, 0.0]);
+        check(&[f64::MAX, f64::MAX]);
+        check(&[0.1; 10]);
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_sequence_and_another_gives_another() {
+        let table = AliasTable::new(&[2.0, 3.0, 5.0]).unwrap();
+        let sequence = |seed| (0..1000).map(|count| table.choose(draw(seed, count))).collect::<Vec<_>>();
+        assert_eq!(sequence(1), sequence(1));
+        assert_ne!(sequence(1), sequence(2));
+    }
+
+    /// Every column holds the same share, so the shares of the arms can be added up exactly.
+    #[test]
+    fn the_table_holds_each_weights_share() {
+        for seed in 0..200 {
+            let count = 1 + draw(seed, 0) as usize % ARMS_MAX;
+            let mut weights: Vec<_> = (1..=count as u64).map(|arm| (draw(seed, arm) % 1000) as f64).collect();
+            weights[0] += 1.0;
+            let table = AliasTable::new(&weights).unwrap();
+            let mut shares = vec![0.0; count];
+            for (arm, column) in table.0.iter().enumerate() {
+                let own = column.threshold as f64 / TWO_TO_64;
+                shares[arm] += own;
+                shares[column.alias as usize] += 1.0 - own;
+            }
+            let total: f64 = weights.iter().sum();
+            for (share, weight) in shares.iter().zip(&weights) {
+                let expected = weight / total * count as f64;
+                assert!((share - expected).abs() < 1e-9, "{weights:?}: {shares:?}");
+                assert!(*weight > 0.0 || *share == 0.0, "{weights:?}: {shares:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_share_is_refused() {
+        let refused = |weights: &[f64]| AliasTable::new(weights).expect_err("refused").to_string();
+        let many = [1.0; ARMS_MAX + 1];
+        for (weights, expected) in [
+            (&[][..], "weights: expected 1 to 64, found 0"),
+            (&many, "weights: expected 1 to 64, found 65"),
+            (&[0.0, 0.0], "weights: expected at least one above 0, found none"),
+            (&[1.0, f64::NAN], "weight 1: expected a finite number of at least 0, found NaN"),
+            (&[f64::INFINITY], "weight 0: expected a finite number of at least 0, found inf"),
+            (&[1.0, -1.0], "weight 1: expected a finite number of at least 0, found -1"),
+        ] {
+            assert_eq!(refused(weights), expected);
+        }
+    }
+}

@@ -49,9 +49,9 @@ pub fn unit(draw: u64) -> f64 {
     (draw >> 11) as f64 * (1.0 / (1_u64 << 53) as f64)
 }
 
-/// The draws below this are `share` of all; `None` is every draw.
+/// The draws below this are `share` of all; `None` is every draw. What is no share is none.
 pub fn threshold(share: f64) -> Option<u64> {
-    (share < 1.0).then_some((share * 18_446_744_073_709_551_616.0) as u64)
+    if share >= 1.0 { None } else { Some((share * 18_446_744_073_709_551_616.0) as u64) }
 }
 
 #[cfg(test)]

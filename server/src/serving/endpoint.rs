@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::alias::{AliasTable, WeightError};
 use super::assignment::{Arm, Assignment, attribute};
+use super::capture::CapturePlan;
 use super::shadow::Shadow;
 use super::{Capacity, Invocation, LoadedModel, Models, ProductionVariant};
 use crate::error::{Error, shortened};
@@ -23,6 +24,7 @@ pub struct Endpoint {
     assignment_attribute: Option<String>,
     shadow: Option<Shadow>,
     is_asynchronous: bool,
+    capture: Option<Arc<CapturePlan>>,
 }
 
 /// The arms of one name: where a TargetVariant goes.
@@ -55,6 +57,7 @@ impl Endpoint {
             assignment_attribute: None,
             shadow: None,
             is_asynchronous: false,
+            capture: None,
         })
     }
 
@@ -91,6 +94,18 @@ impl Endpoint {
     pub fn asynchronous(mut self, is_asynchronous: bool) -> Self {
         self.is_asynchronous = is_asynchronous;
         self
+    }
+
+    /// Captures a share of the requests and their answers.
+    #[must_use]
+    pub fn with_capture(mut self, plan: Option<Arc<CapturePlan>>) -> Self {
+        self.capture = plan;
+        self
+    }
+
+    /// What is captured of the request of this draw, if anything is.
+    pub(super) fn capture(&self, draw: u64) -> Option<Arc<CapturePlan>> {
+        self.capture.as_ref().filter(|plan| plan.samples(draw)).cloned()
     }
 
     /// Whether requests come through the asynchronous queue only.
@@ -218,5 +233,114 @@ impl Endpoints {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::super::draw::draw;
+    use super::super::model_server::tests::invocation;
+    use super::super::session::tests::variant;
+    use super::*;
+
+    /// Arms as (name, fleet, weight, instances).
+    fn endpoint(arms: &[(&str, &'static str, f64, u32)]) -> Endpoint {
+        let arm = |&(name, config, weight, instances): &(&str, &'static str, f64, u32)| {
+            let config = Bytes::from_static(config.as_bytes());
+            ProductionVariant { config, weight, instances, ..variant(name) }
+        };
+        Endpoint::new(arms.iter().map(arm).collect()).unwrap()
+    }
+
+    /// How often each arm is chosen in ten thousand draws of a request that says `ask`.
+    fn counts(endpoint: &Endpoint, ask: impl Fn(&mut Invocation<'_>)) -> Vec<u32> {
+        let mut counts = vec![0; endpoint.arms().len()];
+        for count in 0..10_000 {
+            let mut invocation = Invocation { point: draw(7, count), ..invocation("e", Instant::now()) };
+            ask(&mut invocation);
+            counts[endpoint.choose_for(&invocation).unwrap()] += 1;
+        }
+        counts
+    }
+
+    fn is_near(found: u32, expected: u32) -> bool {
+        found.abs_diff(expected) < 300
+    }
+
+    #[test]
+    fn arms_of_all_fleets_are_drawn_by_their_weights() {
+        let endpoint = endpoint(&[("a", "blue", 7.0, 1), ("b", "blue", 0.0, 1), ("a", "green", 3.0, 1)]);
+        let counts = counts(&endpoint, |_| {});
+        assert!(is_near(counts[0], 7000) && counts[1] == 0 && is_near(counts[2], 3000), "{counts:?}");
+        assert_eq!(endpoint.choose(0).name, "a");
+    }
+
+    #[test]
+    fn a_target_variant_wins_whatever_its_weight() {
+        let endpoint = endpoint(&[
+            ("a", "blue", 1.0, 1),
+            ("b", "blue", 0.0, 3),
+            ("a", "green", 3.0, 1),
+            ("b", "green", 0.0, 1),
+            ("c", "green", 0.0, 0),
+        ]);
+        let b = counts(&endpoint, |invocation| invocation.target_variant = Some("b"));
+        assert!(is_near(b[1], 7500) && is_near(b[3], 2500), "by instances: {b:?}");
+        let a = counts(&endpoint, |invocation| invocation.target_variant = Some("a"));
+        assert!(is_near(a[0], 2500) && is_near(a[2], 7500), "by weight: {a:?}");
+        let c = counts(&endpoint, |invocation| {
+            invocation.target_variant = Some("c");
+            invocation.assignment_key = Some("user");
+        });
+        assert_eq!(c, [0, 0, 0, 0, 10_000]);
+        let unknown = Invocation { target_variant: Some("d"), ..invocation("e", Instant::now()) };
+        let error = endpoint.choose_for(&unknown).expect_err("unknown");
+        assert!(matches!(error, Error::VariantNotFound(name) if name == "d"));
+    }
+
+    #[test]
+    fn a_key_beats_the_draw_and_comes_from_the_header_or_the_attribute() {
+        let arms = [("a", "c", 1.0, 1), ("b", "c", 1.0, 1)];
+        let plain = endpoint(&arms);
+        let by_attribute = endpoint(&arms).with_assignment_attribute(Some("user".into()));
+        let of_key = |key| {
+            let counts = counts(&plain, |invocation| invocation.assignment_key = Some(key));
+            counts.iter().position(|&count| count == 10_000).expect("all go to one")
+        };
+        let keys = ["u1", "u2", "u3", "u4", "u5", "u6", "u7", "u8"];
+        let chosen = keys.map(of_key);
+        assert!(chosen.contains(&0) && chosen.contains(&1), "{chosen:?}");
+        for (key, chosen) in keys.into_iter().zip(chosen) {
+            let attributes = format!("plan=x,user={key}");
+            let mut asked = Invocation { point: 1, ..invocation("e", Instant::now()) };
+            asked.custom_attributes = Some(&attributes);
+            assert_eq!(by_attribute.choose_for(&asked).unwrap(), chosen);
+            asked.assignment_key = Some("u1");
+            assert_eq!(by_attribute.choose_for(&asked).unwrap(), of_key("u1"), "the header goes first");
+        }
+        let without = counts(&by_attribute, |invocation| invocation.custom_attributes = Some("plan=x"));
+        assert!(is_near(without[0], 5000), "without a key it is drawn: {without:?}");
+        let unused = counts(&plain, |invocation| invocation.custom_attributes = Some("user=u1"));
+        assert!(is_near(unused[0], 5000), "{unused:?}");
+    }
+
+    #[test]
+    fn weights_that_are_none_are_refused() {
+        let arm = |weight| ProductionVariant { weight, ..variant("a") };
+        for weights in [vec![], vec![0.0], vec![f64::NAN, 1.0], vec![-1.0], vec![f64::INFINITY]] {
+            Endpoint::new(weights.iter().copied().map(arm).collect()).expect_err("no shares");
+        }
+    }
+
+    #[test]
+    fn putting_in_and_taking_out_leave_the_old_map_as_it_was() {
+        let old = Endpoints::default();
+        let endpoint = endpoint(&[("a", "c", 1.0, 1)]);
+        let (one, previous) = old.with("a", Some(Arc::new(endpoint)));
+        assert!(previous.is_none() && old.is_empty() && one.len() == 1);
+        let (none, previous) = one.with("a", None);
+        assert!(previous.is_some() && one.get("a").is_some() && none.get("a").is_none());
     }
 }

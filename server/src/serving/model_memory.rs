@@ -111,3 +111,65 @@ impl ModelMemory {
         self.reaper.retire_one(value)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use futures_util::future::FutureExt;
+
+    use super::super::cache::tests::{cache, memory};
+    use super::*;
+
+    #[tokio::test]
+    async fn the_coldest_of_any_variant_makes_room() {
+        let memory = memory(30);
+        let ((_, one), (_, other)) = (cache(&memory), cache(&memory));
+        let mut clock = Instant::now();
+        for (cache, name) in [(&one, "old"), (&other, "newer"), (&one, "newest")] {
+            clock += Duration::from_secs(5);
+            cache.warm(name).await.unwrap();
+            cache.find(name, clock).unwrap();
+        }
+        other.warm("needs room").await.unwrap();
+        assert!(one.find("old", clock).is_none() && one.find("newest", clock).is_some());
+        assert_eq!(other.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_model_that_a_request_holds_is_waited_for() {
+        let memory = memory(10);
+        let (_, cache) = cache(&memory);
+        cache.warm("held by a request").await.unwrap();
+        let request = cache.find("held by a request", Instant::now()).unwrap();
+        let load = tokio::spawn({
+            let cache = Arc::clone(&cache);
+            async move { cache.warm("next").await }
+        });
+        while !cache.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        assert!(memory.reserve(10).now_or_never().is_none_or(|room| room.is_err()), "it is not free yet");
+        drop(request);
+        load.await.unwrap().unwrap();
+        assert!(cache.find("next", Instant::now()).is_some());
+    }
+
+    #[tokio::test]
+    async fn what_can_never_fit_drives_nothing_out() {
+        let memory = memory(10);
+        let (_, cache) = cache(&memory);
+        cache.warm("a").await.unwrap();
+        let error = memory.reserve(11).await.expect_err("too much");
+        assert!(matches!(error, Error::OutOfMemory { needed_bytes: 11, limit_bytes: 10, .. }));
+        assert_eq!(cache.len(), 1);
+        cache.keep(true);
+        memory.reserve(10).await.expect_err("what is there must stay");
+        cache.keep(false);
+        let mut room = memory.reserve(4).await.unwrap();
+        memory.fit(&mut room, 10).await.unwrap();
+        memory.reserve(1).await.expect_err("no model can go");
+        drop(room);
+        memory.reserve(10).await.unwrap();
+    }
+}

@@ -15,6 +15,7 @@ use codecs::content_encoding::ContentEncoding;
 use dmatrix::DMatrix;
 use tokio::sync::oneshot;
 
+use super::capture::CapturePlan;
 use super::compute::Compute;
 use super::endpoint::Chosen;
 use super::reaper::Reaper;
@@ -53,6 +54,8 @@ pub struct Invocation<'a> {
     pub target_model: Option<&'a str>,
     /// Whether it comes through the asynchronous queue.
     pub is_asynchronous: bool,
+    /// Whether it found its model cold, and comes again now that it was loaded.
+    pub is_warmed: bool,
     /// When the request began.
     pub started: Instant,
     /// When its answer is of no more use.
@@ -66,6 +69,8 @@ pub struct Invoked {
     pub digest: Option<Bytes>,
     /// The name of the variant that was asked; `None` when there was none.
     pub variant: Option<Bytes>,
+    /// What is to be captured of the request, when it was drawn for that.
+    pub capture: Option<Arc<CapturePlan>>,
     /// The answer.
     pub result: Result<Prediction, Error>,
 }
@@ -131,6 +136,11 @@ impl ModelServer {
         self.endpoints.load().get(name).cloned()
     }
 
+    /// Predictions of a variant with `capacity` that wait for a slot.
+    pub fn waiting(&self, capacity: &super::Capacity) -> usize {
+        self.compute.waiting(capacity)
+    }
+
     /// Who frees what is replaced.
     pub(super) fn reaper(&self) -> Reaper {
         self.reaper.clone()
@@ -143,11 +153,15 @@ impl ModelServer {
 
     /// Answers `invocation` with one snapshot, whatever is published meanwhile.
     pub async fn invoke(&self, invocation: &Invocation<'_>, body: Bytes) -> Invoked {
-        let (held, place, answer) = {
+        let (held, place, answer, capture) = {
             let endpoints = self.endpoints.load();
             let Some(endpoint) = endpoints.get(invocation.endpoint) else {
                 return Invoked::refused(Error::EndpointNotFound(shortened(invocation.endpoint)));
             };
+            if endpoint.is_asynchronous() != invocation.is_asynchronous {
+                let expected = if invocation.is_asynchronous { "synchronous" } else { "asynchronous" };
+                return Invoked::refused(Error::WrongInvocation { expected });
+            }
             let arm = match endpoint.choose_for(invocation) {
                 Ok(arm) => arm,
                 Err(error) => return Invoked::refused(error),
@@ -156,14 +170,25 @@ impl ModelServer {
                 self.copy(shadow, endpoint, invocation, &body);
             }
             let variant = &endpoint.arms()[arm];
-            variant.metrics.begin(invocation.started);
             let (place, asked) = match variant.enter(invocation) {
                 Ok(entered) => entered,
-                Err(error) => return finish(variant, None, invocation, Err(error)),
+                // Counted when it comes again, or gives up.
+                Err(error @ Error::ModelCold { .. }) if !invocation.is_warmed => {
+                    let variant = Some(variant.name.clone());
+                    return Invoked { digest: None, variant, capture: None, result: Err(error) };
+                }
+                Err(error) => {
+                    variant.metrics.begin(invocation.started);
+                    return finish(variant, None, invocation, Err(error));
+                }
             };
+            variant.metrics.begin(invocation.started);
+            let capture = endpoint.capture(invocation.point);
             match self.begin(invocation, &asked, || Chosen::arm(endpoint, arm), body) {
-                Step::Done(result) => return finish(variant, Some(asked.model()), invocation, result),
-                Step::Queued(held, answer) => (held, place, answer),
+                Step::Done(result) => {
+                    return Invoked { capture, ..finish(variant, Some(asked.model()), invocation, result) };
+                }
+                Step::Queued(held, answer) => (held, place, answer, capture),
             }
         };
         // Dropped with the request when its client leaves: then it is counted, and the pool skips the job.
@@ -174,7 +199,7 @@ impl ModelServer {
         };
         open.is_finished = true;
         drop(place);
-        finish(held.variant(), Some(held.model()), invocation, result)
+        Invoked { capture, ..finish(held.variant(), Some(held.model()), invocation, result) }
     }
 
     /// Answers at once, or queues the rest of the work.
@@ -244,7 +269,8 @@ impl ModelServer {
             // The client may have left.
             let _ = reply.send(result);
         };
-        match self.compute.submit(Box::new(job)) {
+        let capacity = &held.variant().capacity;
+        match self.compute.submit(capacity, usize::MAX, Box::new(job)) {
             Ok(()) => Step::Queued(held, answer),
             Err(error) => Step::Done(Err(error)),
         }
@@ -254,7 +280,7 @@ impl ModelServer {
 impl Invoked {
     /// No variant was asked.
     fn refused(error: Error) -> Self {
-        Self { digest: None, variant: None, result: Err(error) }
+        Self { digest: None, variant: None, capture: None, result: Err(error) }
     }
 }
 
@@ -316,7 +342,7 @@ fn finish(
 ) -> Invoked {
     count(variant, invocation.started, &result);
     let (digest, variant) = (model.map(|model| model.digest.clone()), Some(variant.name.clone()));
-    Invoked { digest, variant, result }
+    Invoked { digest, variant, capture: None, result }
 }
 
 /// Counts a request of `variant` as over.
@@ -338,21 +364,24 @@ fn decodes_inline(ask: &Ask, body_bytes: usize) -> bool {
 #[cfg(test)]
 pub(super) mod tests {
     use codecs::Format;
+    use futures_util::future::FutureExt;
 
+    use super::super::cache::tests::{cache, memory};
     use super::super::session::tests::{loaded, variant};
+    use super::super::{Capacity, ModelCache, Models, ON_DEMAND};
     use super::*;
 
-    fn ask(encoding: Option<ContentEncoding>) -> Ask {
+    fn of_csv(encoding: Option<ContentEncoding>) -> Ask {
         let csv = ContentType::new(Format::Csv);
         Ask { content_type: csv, encoding, answer_type: csv, body_bytes_max: 1 << 20 }
     }
 
     #[test]
     fn short_plain_bodies_are_decoded_where_they_arrive() {
-        assert!(decodes_inline(&ask(None), 0));
-        assert!(decodes_inline(&ask(None), 25_000));
-        assert!(!decodes_inline(&ask(None), 25_001));
-        assert!(!decodes_inline(&ask(Some(ContentEncoding::Gzip)), 1));
+        assert!(decodes_inline(&of_csv(None), 0));
+        assert!(decodes_inline(&of_csv(None), 25_000));
+        assert!(!decodes_inline(&of_csv(None), 25_001));
+        assert!(!decodes_inline(&of_csv(Some(ContentEncoding::Gzip)), 1));
     }
 
     pub(crate) fn invocation(endpoint: &str, deadline: Instant) -> Invocation<'_> {
@@ -367,12 +396,13 @@ pub(super) mod tests {
             target_variant: None,
             target_model: None,
             is_asynchronous: false,
+            is_warmed: false,
             started: deadline,
             deadline,
         }
     }
 
-    fn server() -> ModelServer {
+    pub(crate) fn server() -> ModelServer {
         let options = ModelServerOptions { workers: 1, queue_length: 4, body_bytes_max: 1 << 20 };
         ModelServer::start(options, Arc::default()).unwrap()
     }
@@ -397,7 +427,7 @@ pub(super) mod tests {
         let held = || Asked::Own(&loaded(100)).hold(Chosen::arm(&endpoint, 0));
         let invocation = invocation("a", Instant::now());
         let rows = || Payload::Rows(DMatrix::from_dense(vec![13.0, 1.0], 2), Duration::ZERO);
-        let queue = || match server.queue(&invocation, held(), ask(None), rows()) {
+        let queue = || match server.queue(&invocation, held(), of_csv(None), rows()) {
             Step::Queued(_, answer) => answer,
             Step::Done(_) => panic!("it is queued"),
         };
@@ -405,5 +435,97 @@ pub(super) mod tests {
         let late = queue();
         let error = late.blocking_recv().unwrap().expect_err("late");
         assert!(matches!(error, Error::DeadlineExceeded { .. }));
+    }
+
+    fn cached(
+        limit_bytes: u64,
+        models: impl FnOnce(Arc<ModelCache>) -> Models,
+    ) -> (Arc<ModelCache>, Endpoint) {
+        let (_, cache) = cache(&memory(limit_bytes));
+        let variant = ProductionVariant { models: models(Arc::clone(&cache)), ..variant("v") };
+        (cache, Endpoint::new(vec![variant]).unwrap())
+    }
+
+    fn later() -> Instant {
+        Instant::now() + Duration::from_secs(60)
+    }
+
+    async fn ask(server: &ModelServer, invocation: Invocation<'_>) -> Invoked {
+        server.invoke(&Invocation { started: Instant::now(), ..invocation }, Bytes::from_static(b"1,2")).await
+    }
+
+    #[tokio::test]
+    async fn a_cold_model_is_warmed_and_asked_again() {
+        let server = server();
+        let (cache, endpoint) = cached(100, Models::Many);
+        server.publish("e", Some(endpoint));
+        let target = Invocation { target_model: Some("a"), ..invocation("e", later()) };
+        let cold = ask(&server, target).await;
+        assert_eq!(cold.variant.as_deref(), Some(&b"v"[..]));
+        let Err(Error::ModelCold { cache: found, variant }) = cold.result else { panic!("it is cold") };
+        assert!(Arc::ptr_eq(&found, &cache) && variant == "v");
+        found.warm("a").await.unwrap();
+        let warm = ask(&server, Invocation { is_warmed: true, ..target }).await;
+        assert_eq!(
+            (warm.result.unwrap().body.as_ref(), warm.digest.as_deref()),
+            (&b"3.0\n"[..], Some(&b"00ff"[..]))
+        );
+        let refused = ask(&server, invocation("e", later())).await.result;
+        assert!(matches!(refused, Err(Error::TargetModelMissing)));
+    }
+
+    #[tokio::test]
+    async fn a_serverless_model_is_asked_without_a_name_and_a_single_one_has_none() {
+        let server = server();
+        let (cache, endpoint) = cached(100, Models::OnDemand);
+        server.publish("e", Some(endpoint));
+        server.publish("one", Some(Endpoint::new(vec![variant("v")]).unwrap()));
+        assert!(matches!(ask(&server, invocation("e", later())).await.result, Err(Error::ModelCold { .. })));
+        cache.warm(ON_DEMAND).await.unwrap();
+        assert_eq!(ask(&server, invocation("e", later())).await.result.unwrap().body, "3.0\n");
+        for endpoint in ["e", "one"] {
+            let target = Invocation { target_model: Some("a"), ..invocation(endpoint, later()) };
+            let refused = ask(&server, target).await.result;
+            assert!(matches!(refused, Err(Error::NotMultiModel(_))), "{endpoint}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_an_endpoint_does_not_take_is_refused() {
+        let server = server();
+        server.publish("e", Some(Endpoint::new(vec![variant("v")]).unwrap()));
+        server.publish("a", Some(Endpoint::new(vec![variant("v")]).unwrap().asynchronous(true)));
+        let unknown = ask(&server, invocation("x", later())).await;
+        assert!(matches!(unknown.result, Err(Error::EndpointNotFound(name)) if name == "x"));
+        assert_eq!((unknown.digest, unknown.variant), (None, None));
+        for (endpoint, is_asynchronous) in [("e", true), ("a", false)] {
+            let wrong = Invocation { is_asynchronous, ..invocation(endpoint, later()) };
+            let refused = ask(&server, wrong).await.result;
+            assert!(matches!(refused, Err(Error::WrongInvocation { .. })), "{endpoint}");
+            let right = Invocation { is_asynchronous: !is_asynchronous, ..wrong };
+            assert_eq!(ask(&server, right).await.result.unwrap().body, "3.0\n");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_capped_variant_throttles_what_is_beyond_its_concurrency() {
+        let server = server();
+        // Dear enough for the pool, whose one thread is held.
+        let models = Models::One(Arc::new(loaded(1_000_000)));
+        let variant = ProductionVariant { models, capacity: Capacity::serverless(1), ..variant("v") };
+        let capacity = Arc::clone(&variant.capacity);
+        let held = capacity.clone();
+        server.publish("e", Some(Endpoint::new(vec![variant]).unwrap()));
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        server.compute.submit(&Capacity::new(1), 1, Box::new(move |_| drop(released.recv()))).unwrap();
+        let asked = Invocation { started: Instant::now(), ..invocation("e", later()) };
+        let mut first = Box::pin(server.invoke(&asked, Bytes::from_static(b"1,2")));
+        assert!((&mut first).now_or_never().is_none());
+        assert_eq!(capacity.in_flight(), 1);
+        let refused = ask(&server, invocation("e", later())).await.result;
+        assert!(matches!(refused, Err(Error::Throttled { limit: 1 })));
+        release.send(()).unwrap();
+        assert_eq!(first.await.result.unwrap().body, "3.0\n");
+        assert_eq!(held.in_flight(), 0);
     }
 }

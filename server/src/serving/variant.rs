@@ -11,7 +11,7 @@ use super::endpoint::Chosen;
 use super::warm_up::Cost;
 use super::{CachedModel, Capacity, Invocation, ModelCache};
 use crate::error::{Error, shortened};
-use crate::metrics::VariantMetrics;
+use crate::metrics::{Measure, VariantMetrics};
 
 /// How the format of an answer is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,8 +117,13 @@ impl ProductionVariant {
             (Models::Many(_), None) => return Err(Error::TargetModelMissing),
             (_, Some(name)) => return Err(Error::NotMultiModel(shortened(name))),
         };
+        let found = cache.find(name, invocation.started);
+        if invocation.target_model.is_some() && !invocation.is_warmed {
+            let is_hit = f64::from(u8::from(found.is_some()));
+            self.metrics.measure(Measure::ModelCacheHit, is_hit);
+        }
         let cold = || Error::ModelCold { variant: self.name.clone(), cache: Arc::clone(cache) };
-        cache.find(name, invocation.started).map(Asked::Cached).ok_or_else(cold)
+        found.map(Asked::Cached).ok_or_else(cold)
     }
 }
 
