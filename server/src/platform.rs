@@ -12,6 +12,7 @@ use crate::control::async_inference::Dispatcher;
 use crate::control::autoscaling::Scaler;
 use crate::control::{Alarms, Control, Database};
 use crate::metrics::Metrics;
+use crate::serving::capture::CaptureQueue;
 use crate::serving::{Health, ModelServer};
 
 /// The platform: each part is owned by the module of its type.
@@ -35,6 +36,8 @@ pub struct Platform {
     pub access: Arc<access::Access>,
     /// Requests that are answered to S3.
     pub async_queue: Arc<Dispatcher>,
+    /// Captured requests on their way to their bucket.
+    pub capture: CaptureQueue,
     /// What health checks hear.
     pub health: Arc<Health>,
     /// From a request's head to its answer.
@@ -51,4 +54,17 @@ pub struct Platform {
     pub runtime: tokio::runtime::Handle,
     /// The lock of the data directory: held as long as anything may write there.
     pub lock: std::fs::File,
+}
+
+/// How long the end of the server waits for what is buffered. Reason: a store that does not answer must not hold up a
+/// restart, and a platform kills at 30 s.
+const FINISH_TIME_MAX: Duration = Duration::from_secs(3);
+
+impl Platform {
+    /// Writes out what is buffered, once no request comes any more.
+    pub async fn finish(&self) {
+        if tokio::time::timeout(FINISH_TIME_MAX, self.capture.end()).await.is_err() {
+            tracing::warn!("captured requests are lost: the store did not take them in time");
+        }
+    }
 }

@@ -8,11 +8,13 @@ use codecs::{ContentType, Format};
 use tokio::runtime::Runtime;
 
 use crate::config::{ServeConfig, ServerConfig};
+use crate::control::sampler;
 use crate::faces::Face;
 use crate::faces::container::{Container, ENDPOINT};
 use crate::faces::multi_model::MultiModel;
 use crate::http::{Acceptor, Certificates, Listener};
 use crate::metrics::Metrics;
+use crate::platform::Platform;
 use crate::rt;
 use crate::serving::memory::MemoryBudget;
 use crate::serving::reload::Reloader;
@@ -24,6 +26,8 @@ use crate::store::Source;
 pub struct Server {
     address: SocketAddr,
     acceptor: Acceptor,
+    /// What has to be written out at the end.
+    platform: Option<Arc<Platform>>,
     runtime: Runtime,
 }
 
@@ -51,6 +55,7 @@ impl Server {
         let certificates = config.server.tls.clone().map(Certificates::load).transpose()?;
         let runtime = rt::control()?;
         let container = Arc::new(container(config, &runtime)?);
+        runtime.spawn(sampler::tick_page(Arc::clone(&container.metrics)));
         if config.multi_model.is_none() {
             runtime.spawn(reloader(config, &container)?.run());
         }
@@ -69,11 +74,15 @@ impl Server {
         if let Some(certificates) = &certificates {
             runtime.spawn(Arc::clone(certificates).watch());
         }
+        let platform = match &face {
+            Face::Container(_) => None,
+            Face::Platform(platform) => Some(Arc::clone(platform)),
+        };
         let entered = runtime.enter();
         let acceptor =
             Acceptor::start(listener, config.io_threads, face, config.limits.clone(), certificates)?;
         drop(entered);
-        Ok(Self { address, acceptor, runtime })
+        Ok(Self { address, acceptor, platform, runtime })
     }
 
     /// Where it listens.
@@ -83,11 +92,18 @@ impl Server {
 
     /// Serves until `end` comes; then drains, unless `at_once` comes too.
     pub fn run(self, end: impl Future<Output = ()>, at_once: impl Future<Output = ()>) -> Ended {
-        let Self { acceptor, runtime, .. } = self;
+        let Self { acceptor, platform, runtime, .. } = self;
         let ended = runtime.block_on(async {
             let draining = acceptor.run(end).await;
+            let drained = async {
+                let cut = draining.finish().await;
+                if let Some(platform) = platform {
+                    platform.finish().await;
+                }
+                if cut == 0 { Ended::Drained } else { Ended::Cut(cut) }
+            };
             tokio::select! {
-                cut = draining.finish() => if cut == 0 { Ended::Drained } else { Ended::Cut(cut) },
+                ended = drained => ended,
                 () = at_once => Ended::AtOnce,
             }
         });

@@ -13,6 +13,7 @@ use crate::buckets::Buckets;
 use crate::config::{TlsFiles, UpConfig};
 use crate::control::async_inference::{Dispatcher, Events, Runner};
 use crate::control::autoscaling::Scaler;
+use crate::control::capture::CaptureWriter;
 use crate::control::sampler::Sampler;
 use crate::control::{Alarms, Control, Database, HostingParts, warming};
 use crate::faces::Face;
@@ -20,6 +21,7 @@ use crate::http::{Certificates, Listener, self_signed};
 use crate::metrics::Metrics;
 use crate::platform::Platform;
 use crate::serve::Server;
+use crate::serving::capture::CaptureQueue;
 use crate::serving::memory::MemoryBudget;
 use crate::serving::{Health, ModelMemory, ModelServer, ModelServerOptions};
 use crate::{credentials, rt};
@@ -56,6 +58,8 @@ pub fn start(config: &UpConfig) -> anyhow::Result<Server> {
     let buckets = Arc::new(buckets.context("the buckets")?);
     let memory = ModelMemory::new(MemoryBudget::of_machine(), &server);
     runtime.spawn(warming::unload_idle(Arc::clone(&memory), config.serverless_idle));
+    let (capture, captured) = CaptureQueue::new();
+    runtime.spawn(CaptureWriter::new(Arc::clone(&buckets), Arc::clone(&metrics)).run(captured));
     let parts = HostingParts {
         data: config.data.clone(),
         buckets: Arc::clone(&buckets),
@@ -63,6 +67,7 @@ pub fn start(config: &UpConfig) -> anyhow::Result<Server> {
         memory,
         metrics: Arc::clone(&metrics),
         telemetry: Arc::clone(&telemetry),
+        capture: capture.clone(),
         threads: u32::try_from(config.server.workers).unwrap_or(u32::MAX),
         drain_limit: config.server.limits.request_timeout,
         is_artifact_change_allowed: false,
@@ -91,6 +96,7 @@ pub fn start(config: &UpConfig) -> anyhow::Result<Server> {
         control,
         scaler,
         async_queue,
+        capture,
         database,
         telemetry,
         alarms,

@@ -10,14 +10,14 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::time::{Instant, sleep_until};
 use wire::Timestamp;
 
 use super::{ids, upload};
 use crate::buckets::Buckets;
 use crate::metrics::Metrics;
-use crate::serving::capture::{CaptureEvent, CaptureInbox, CapturePlan, Captured};
+use crate::serving::capture::{CaptureEvent, CaptureInbox, CapturePlan, CaptureQueue, Captured};
 
 /// The largest file before it goes out. Reason: one request of S3, and a comfortable read for whoever looks at it.
 const FILE_BYTES_MAX: usize = 8 << 20;
@@ -27,6 +27,39 @@ const FILE_AGE_MAX: Duration = Duration::from_secs(60);
 
 /// Files being filled at once. Reason: one a variant; beyond this the fullest goes out early.
 const FILES_MAX: usize = 256;
+
+/// What `config`, an endpoint configuration, has `endpoint` capture; `None` when nothing.
+pub(super) fn plan(endpoint: &str, config: &Map<String, Value>, queue: &CaptureQueue) -> Option<CapturePlan> {
+    let capture = config.get("DataCaptureConfig")?;
+    if capture.get("EnableCapture").and_then(Value::as_bool) != Some(true) {
+        return None;
+    }
+    let percentage = capture.get("InitialSamplingPercentage").and_then(Value::as_f64).unwrap_or_default();
+    let modes: Vec<_> = capture
+        .get("CaptureOptions")?
+        .as_array()?
+        .iter()
+        .filter_map(|option| option.get("CaptureMode")?.as_str())
+        .collect();
+    let has = |mode: &str| modes.iter().any(|found| *found == mode || *found == "InputAndOutput");
+    let types = |member: &str| -> Vec<String> {
+        let listed =
+            capture.get("CaptureContentTypeHeader").and_then(|header| header.get(member)?.as_array());
+        let texts = listed.into_iter().flatten().filter_map(Value::as_str);
+        texts.map(str::to_owned).collect()
+    };
+    Some(CapturePlan {
+        endpoint: endpoint.to_owned(),
+        destination: capture.get("DestinationS3Uri")?.as_str()?.to_owned(),
+        threshold: CapturePlan::threshold(percentage),
+        is_all: percentage >= 100.0,
+        has_input: has("Input"),
+        has_output: has("Output"),
+        csv_types: types("CsvContentTypes"),
+        json_types: types("JsonContentTypes"),
+        queue: queue.clone(),
+    })
+}
 
 /// What a file is for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -69,6 +102,11 @@ impl CaptureWriter {
                 event = inbox.next() => match event {
                     Some(CaptureEvent::Record(captured)) => self.add(&captured).await,
                     Some(CaptureEvent::Flush(endpoint)) => self.flush(|series| series.endpoint == endpoint).await,
+                    Some(CaptureEvent::End(told)) => {
+                        self.flush(|_| true).await;
+                        // Whoever waited may have given up.
+                        let _ = told.send(());
+                    }
                     None => break,
                 },
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
@@ -143,14 +181,14 @@ fn location(destination: &str, endpoint: &str, variant: &str, first: Timestamp, 
 /// The line of a record.
 fn record(captured: &Captured) -> Value {
     let plan = &captured.plan;
-    let mut data = serde_json::Map::new();
+    let mut data = Map::new();
     if let Some((media_type, body)) = &captured.input {
         data.insert("endpointInput".into(), side(plan, "INPUT", media_type, body));
     }
     if let Some((media_type, body)) = &captured.output {
         data.insert("endpointOutput".into(), side(plan, "OUTPUT", media_type, body));
     }
-    let mut metadata = serde_json::Map::new();
+    let mut metadata = Map::new();
     metadata.insert("eventId".into(), captured.event_id.clone().into());
     if let Some(attributes) = &captured.custom_attributes {
         metadata.insert("customAttributes".into(), json!([attributes]));
@@ -181,7 +219,6 @@ fn side(plan: &CapturePlan, mode: &str, media_type: &str, body: &Bytes) -> Value
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::serving::capture::CaptureQueue;
 
     fn captured(input: (&str, &'static [u8]), output: Option<(&str, &'static [u8])>) -> Captured {
         let own = |(kind, body): (&str, &'static [u8])| (kind.to_owned(), Bytes::from_static(body));
@@ -206,6 +243,31 @@ mod tests {
             event_id: "id".into(),
             time_ms: 1_644_846_985_000,
         }
+    }
+
+    #[test]
+    fn a_configuration_says_what_is_captured() {
+        let queue = CaptureQueue::new().0;
+        let of = |capture: Value| {
+            let config = Map::from_iter([("DataCaptureConfig".to_owned(), capture)]);
+            plan("e", &config, &queue)
+        };
+        let capture = json!({
+            "EnableCapture": true,
+            "InitialSamplingPercentage": 50,
+            "DestinationS3Uri": "s3://b/p",
+            "CaptureOptions": [{ "CaptureMode": "Output" }],
+            "CaptureContentTypeHeader": { "CsvContentTypes": ["text/csv"] },
+        });
+        let found = of(capture.clone()).expect("it captures");
+        assert!(!found.has_input && found.has_output && !found.is_all);
+        assert_eq!(
+            (found.threshold, &*found.csv_types, found.json_types.len()),
+            (1 << 63, &["text/csv".into()][..], 0)
+        );
+        let mut off = capture;
+        off["EnableCapture"] = json!(false);
+        assert!(of(off).is_none() && plan("e", &Map::new(), &queue).is_none());
     }
 
     #[test]

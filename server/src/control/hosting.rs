@@ -11,6 +11,7 @@ use super::journal::Journal;
 use super::shared_models::SharedModels;
 use crate::buckets::Buckets;
 use crate::metrics::Metrics;
+use crate::serving::capture::CaptureQueue;
 use crate::serving::{ModelMemory, ModelServer};
 
 /// What the control plane is built from.
@@ -28,6 +29,8 @@ pub struct HostingParts {
     pub metrics: Arc<Metrics>,
     /// Logs of endpoints.
     pub telemetry: Arc<Telemetry>,
+    /// Where captured requests go.
+    pub capture: CaptureQueue,
     /// Threads of the pool: an instance never has more slots.
     pub threads: u32,
     /// How long requests of a fleet that leaves may take to finish.
@@ -43,6 +46,7 @@ pub(super) struct Hosting {
     pub models: Arc<SharedModels>,
     pub metrics: Arc<Metrics>,
     pub journal: Journal,
+    pub capture: CaptureQueue,
     pub threads: u32,
     pub drain_limit: Duration,
 }
@@ -60,6 +64,7 @@ impl Hosting {
             models: Arc::new(models),
             metrics: parts.metrics,
             journal: Journal::new(&parts.data, parts.telemetry),
+            capture: parts.capture,
             threads: parts.threads,
             drain_limit: parts.drain_limit,
         }))

@@ -1,9 +1,14 @@
 //! From the state of an endpoint to the snapshot that requests read: who takes part in the draws, with which share.
 
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
 use super::deployment::Policy;
 use super::deployment::traffic::{self, Arm};
 use super::endpoint::{Fleet, Phase, Progress};
 use super::provision::LoadedFleet;
+use crate::serving::capture::CapturePlan;
 use crate::serving::{Endpoint, Shadow, WeightError};
 
 /// The arms of a moment, and the shadow beside them.
@@ -40,6 +45,11 @@ impl<'a> Table<'a> {
         Self { arms: traffic::arms(policy, blue, green, step), leading }
     }
 
+    /// The configuration that goes for the whole endpoint.
+    pub(super) fn config(&self) -> &'a Map<String, Value> {
+        &self.leading.config.config
+    }
+
     /// The fleets that take part.
     pub(super) fn fleets(&self) -> Vec<&'a Fleet> {
         let mut fleets = vec![self.leading];
@@ -73,6 +83,7 @@ impl<'a> Table<'a> {
         loaded: &[LoadedFleet],
         attribute: Option<&str>,
         threads: u32,
+        capture: Option<CapturePlan>,
     ) -> Option<Result<Endpoint, WeightError>> {
         let in_table = |arm: &Arm<'a>| {
             let fleet = loaded.iter().find(|loaded| loaded.id == arm.fleet.id)?;
@@ -89,6 +100,7 @@ impl<'a> Table<'a> {
                 .with_shadow(shadow)
                 .with_assignment_attribute(attribute.map(str::to_owned))
                 .asynchronous(self.leading.is_asynchronous())
+                .with_capture(capture.map(Arc::new))
         });
         Some(endpoint)
     }

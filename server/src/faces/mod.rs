@@ -4,6 +4,7 @@ pub mod async_inference;
 pub mod authorize;
 pub mod autoscaling;
 pub mod aws;
+pub mod capture;
 pub mod cloudwatch;
 pub mod container;
 pub mod grpc;

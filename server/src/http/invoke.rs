@@ -24,6 +24,7 @@ use super::service::{ANSWER_HEADERS, ARTIFACT, ECHOED_ATTRIBUTES, REQUEST_ID, SE
 use super::watch::{InFlight, Streaming};
 use crate::error::Code;
 use crate::faces::aws;
+use crate::faces::capture::capture;
 use crate::faces::container::{InvocationHeaders, RequestClock};
 use crate::faces::runtime::{self, Asked, Failed, Place, Predicted, RuntimeHeaders, WireError};
 use crate::platform::Platform;
@@ -119,7 +120,11 @@ async fn predict(
     let may = caller.may(access::invocation(call.operation), Resource::Endpoint(call.endpoint));
     may.map_err(|refusal| refusal.to_error(Protocol::Runtime))?;
     let payload = admitted?;
-    runtime::invoke(platform, &asked, &payload, body).await
+    let mut predicted = runtime::invoke(platform, &asked, &payload, body.clone()).await?;
+    if let Some(plan) = predicted.capture.take() {
+        capture(platform, plan, &asked, body, &predicted, call.id.to_string());
+    }
+    Ok(predicted)
 }
 
 fn whole(fields: &RuntimeFields<'_>, id: &RequestId, predicted: Predicted) -> Response<AnswerBody> {

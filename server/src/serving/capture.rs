@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 /// Bytes of records that may wait to be written. Reason: a store that stalls for a minute under a usual load loses
 /// nothing, and a server that captures everything stays within its memory.
@@ -96,6 +96,8 @@ pub enum CaptureEvent {
     Record(Box<Captured>),
     /// The endpoint of this name is gone or captures no more: what is buffered of it goes out.
     Flush(String),
+    /// The server ends: everything goes out, and whoever waits hears when.
+    End(oneshot::Sender<()>),
 }
 
 /// The queue of records; clones share it.
@@ -133,10 +135,19 @@ impl CaptureQueue {
         is_taken
     }
 
-    /// Has what is buffered of `endpoint` written out.
-    pub async fn flush(&self, endpoint: &str) {
+    /// Has what is buffered of `endpoint` written out, before its time comes.
+    pub fn flush(&self, endpoint: &str) {
+        // A queue that is full is being worked on, and its lines go out when they are old.
+        let _ = self.events.try_send(CaptureEvent::Flush(endpoint.to_owned()));
+    }
+
+    /// Waits until everything that was captured is written out.
+    pub async fn end(&self) {
+        let (told, ended) = oneshot::channel();
         // A writer that is gone has nothing buffered.
-        let _ = self.events.send(CaptureEvent::Flush(endpoint.to_owned())).await;
+        if self.events.send(CaptureEvent::End(told)).await.is_ok() {
+            let _ = ended.await;
+        }
     }
 }
 

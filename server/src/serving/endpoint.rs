@@ -134,7 +134,7 @@ impl Endpoint {
     /// # Errors
     /// When no variant has the TargetVariant's name.
     #[inline]
-    pub(super) fn choose_for(&self, invocation: &Invocation<'_>) -> Result<usize, Error> {
+    pub fn choose_for(&self, invocation: &Invocation<'_>) -> Result<usize, Error> {
         let is_drawn = invocation.target_variant.is_none() & invocation.assignment_key.is_none();
         if is_drawn & self.assignment_attribute.is_none() {
             return Ok(self.table.choose(invocation.point));

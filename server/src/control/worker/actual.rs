@@ -8,6 +8,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
+use crate::control::capture;
 use crate::control::endpoint::Fleet;
 use crate::control::hosting::Hosting;
 use crate::control::provision::{FleetError, LoadedFleet};
@@ -98,9 +99,11 @@ impl Actual {
         if self.published.as_ref() == Some(&identity) {
             return true;
         }
-        match table.endpoint(&self.fleets, attribute, self.hosting.threads) {
+        let capture = capture::plan(&self.endpoint, table.config(), &self.hosting.capture);
+        match table.endpoint(&self.fleets, attribute, self.hosting.threads, capture) {
             None => false,
             Some(Ok(endpoint)) => {
+                self.hosting.capture.flush(&self.endpoint);
                 self.draining.push(self.hosting.server.publish(&self.endpoint, Some(endpoint)));
                 self.published = Some(identity);
                 true
@@ -117,6 +120,7 @@ impl Actual {
     pub(super) fn leave(&mut self) {
         if self.published.take().is_some() {
             self.draining.push(self.hosting.server.publish(&self.endpoint, None));
+            self.hosting.capture.flush(&self.endpoint);
         }
         self.retain(&[]);
     }
