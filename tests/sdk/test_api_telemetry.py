@@ -353,3 +353,50 @@ def test_cbor_is_refused_clearly(server):
     )
     assert answer.status_code == 400
     assert "cbor" in answer.text.lower(), answer.text
+
+
+def test_invocations_are_told_under_the_public_names(server, booster, cancer):
+    clients = hosting.Clients(server)
+    cloudwatch, logs = hosting.client(server, "cloudwatch"), hosting.client(server, "logs")
+    started = now().replace(second=0, microsecond=0)
+    clients.deploy("told", clients.upload(booster))
+    for _ in range(20):
+        clients.predict("told", cancer[0][:3])
+    with pytest.raises(ClientError):
+        clients.runtime.invoke_endpoint(EndpointName="told", Body=b"x,y\n", ContentType="text/csv")
+
+    def statistic(metric, name, **further):
+        dimensions = {"EndpointName": "told", "VariantName": "AllTraffic", **further}
+        points = cloudwatch.get_metric_statistics(
+            Namespace="AWS/SageMaker",
+            MetricName=metric,
+            Dimensions=[{"Name": name, "Value": value} for name, value in dimensions.items()],
+            StartTime=started,
+            EndTime=now() + MINUTE,
+            Period=3600,
+            Statistics=[name],
+        )["Datapoints"]
+        # An hour may end while this runs.
+        return sum(point[name] for point in points)
+
+    # The period of ten seconds that is under way ends first.
+    server.wait_until(lambda: statistic("Invocations", "Sum") == 21)
+    assert statistic("Invocations", "Sum", EndpointConfigName="told") == 21
+    assert statistic("InvocationsPerInstance", "Sum") == 21
+    assert statistic("Invocation4XXErrors", "Sum") == 1
+    assert statistic("Invocation5XXErrors", "Sum") == 0
+    assert statistic("ModelLatency", "SampleCount") == statistic("OverheadLatency", "SampleCount") == 20
+    # Microseconds: a debug build scores three rows in some of them, and not in a second.
+    assert 1 < statistic("ModelLatency", "Minimum") < 1_000_000
+    names = {
+        metric["MetricName"]
+        for metric in cloudwatch.list_metrics(Dimensions=[{"Name": "EndpointName", "Value": "told"}])["Metrics"]
+    }
+    assert {"ConcurrentRequestsPerModel", "CPUUtilization", "MemoryUtilization", "DiskUtilization"} <= names
+    group = "/aws/sagemaker/Endpoints/told"
+    (stream, *_) = logs.describe_log_streams(logGroupName=group)["logStreams"]
+    lines = logs.get_log_events(logGroupName=group, logStreamName=stream["logStreamName"], startFromHead=True)
+    assert lines["events"], "an endpoint says what became of it"
+    page = server.session.get(server.url + "/metrics", timeout=harness.WAIT_S).text
+    assert 'clary_concurrent_requests_avg10s{endpoint="told",variant="AllTraffic",config="told"}' in page
+    clients.delete_endpoint("told")

@@ -233,6 +233,10 @@ impl Alarms {
     /// When the state cannot be read or written.
     pub async fn judge(&self, telemetry: &Arc<Telemetry>, now: Timestamp) -> Result<(), AlarmError> {
         let alarms = self.all().await?;
+        // Some come with other records, in one transaction: their states are first seen here.
+        for alarm in &alarms {
+            self.states().entry(alarm.name.clone()).or_insert(alarm.state);
+        }
         if alarms.is_empty() {
             return Ok(());
         }
@@ -310,7 +314,8 @@ fn judge(alarm: &Alarm, telemetry: &Telemetry, now: Timestamp) -> Result<Option<
     Ok(Some(NewState { state, reason, reason_data: Some(reason_data.to_string()) }))
 }
 
-fn all(connection: &Connection) -> Result<Vec<Alarm>, AlarmError> {
+/// All, by name.
+pub(super) fn all(connection: &Connection) -> Result<Vec<Alarm>, AlarmError> {
     let mut alarms = Vec::new();
     for record in record::all(connection, Kind::Alarm)? {
         alarms.push(read(record)?);
@@ -323,7 +328,8 @@ fn read(record: Record) -> Result<Alarm, StateError> {
     Ok(serde_json::from_value(Value::Object(record.document))?)
 }
 
-fn put(
+/// Makes or replaces an alarm; its name as stored, and its state.
+pub(super) fn put(
     connection: &Connection,
     name: String,
     arn: String,

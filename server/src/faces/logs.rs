@@ -122,7 +122,7 @@ impl OnLogs<'_> {
             telemetry.logs.flush(now)?;
             work(&telemetry.logs, now)
         });
-        result.await.map_err(error)
+        result.await.map_err(|error| refusal(&error))
     }
 
     fn arn(&self, group: &str) -> String {
@@ -311,8 +311,8 @@ fn put(reply: &mut Value, name: &str, value: Option<impl Into<Value>>) {
 }
 
 /// What a client hears of a fault.
-fn error(error: TelemetryError) -> AwsError {
-    let code = match &error {
+fn refusal(error: &TelemetryError) -> AwsError {
+    let code = match error {
         TelemetryError::NoGroup | TelemetryError::NoStream => ErrorCode::ResourceNotFoundException,
         TelemetryError::GroupExists | TelemetryError::StreamExists => {
             ErrorCode::ResourceAlreadyExistsException
@@ -352,8 +352,8 @@ mod tests {
     #[test]
     fn a_group_is_named_or_given_by_its_arn() {
         let check = |input: Value, expected: &str| {
-            let Value::Object(input) = input else { panic!("an object") };
-            assert_eq!(read::<Input>(input).unwrap().group().unwrap(), expected);
+            let Value::Object(members) = input else { panic!("an object") };
+            assert_eq!(read::<Input>(members).unwrap().group().unwrap(), expected);
         };
         check(json!({"logGroupName": "/a/b"}), "/a/b");
         check(json!({"logGroupIdentifier": "/a/b"}), "/a/b");

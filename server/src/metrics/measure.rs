@@ -77,7 +77,7 @@ impl Measure {
 }
 
 /// What waits at an asynchronous endpoint, at one moment.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Backlog {
     /// Requests that wait or are worked on.
     pub size: u64,

@@ -133,8 +133,10 @@ pub struct VariantPeriod {
     pub model_latency: Times,
     /// The rest of each request's time.
     pub overhead_latency: Times,
-    /// Requests in flight.
+    /// Requests in flight, over all instances.
     pub concurrency: Level,
+    /// Instances at its end.
+    pub instances: u32,
     /// Models in memory.
     pub loaded_models: u32,
     /// Whether the endpoint is asynchronous, which has metrics of its own.
@@ -274,6 +276,7 @@ impl VariantMetrics {
             self.last_request_ms.store(time.0, Ordering::Relaxed);
         }
         period.invocations_per_instance = self.take_per_instance();
+        period.instances = lock(&self.instances).count;
         if let Some(times) = &self.times {
             (period.model_latency, period.overhead_latency) = (times.model.take(), times.overhead.take());
         }

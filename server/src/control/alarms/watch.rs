@@ -130,9 +130,8 @@ pub fn is_period(seconds: u32) -> bool {
 }
 
 fn statistic(simple: Option<String>, extended: Option<String>) -> Result<(String, Statistic), AwsError> {
-    let name = match (simple, extended) {
-        (Some(name), None) | (None, Some(name)) => name,
-        _ => return Err(refused("expected one of Statistic and ExtendedStatistic")),
+    let ((Some(name), None) | (None, Some(name))) = (simple, extended) else {
+        return Err(refused("expected one of Statistic and ExtendedStatistic"));
     };
     let statistic = Statistic::parse(&name).map_err(refused)?;
     Ok((name, statistic))

@@ -40,7 +40,7 @@ pub fn of_variant(labels: &VariantLabels, period: &VariantPeriod, time: Timestam
             ("InvocationsPerInstance", "None", per_instance(period)),
             ("InvocationModelErrors", "None", ones(errors, period.invocations)),
             ("OverheadLatency", "Microseconds", micros(&period.overhead_latency)),
-            ("ConcurrentRequestsPerModel", "None", level(period.concurrency)),
+            ("ConcurrentRequestsPerModel", "None", level(period)),
         ]);
     }
     let measures = period.measures.iter().map(|(measure, values)| {
@@ -137,10 +137,12 @@ fn per_instance(period: &VariantPeriod) -> Aggregate {
     Aggregate { sum: period.invocations_per_instance, ..values }
 }
 
-/// The mean counts as one value, so that a minute's average is that of its six periods; the maximum is the most there
-/// were at once.
-fn level(level: Level) -> Aggregate {
-    Aggregate { max: level.mean.max(f64::from(level.max)), ..Aggregate::of(level.mean) }
+/// In flight on each copy of the model, of which every instance has one. The mean counts as one value, so that a minute's
+/// average is that of its six periods; the maximum is the most there were at once.
+fn level(period: &VariantPeriod) -> Aggregate {
+    let Level { mean, max } = period.concurrency;
+    let copies = f64::from(period.instances.max(1));
+    Aggregate { max: mean.max(f64::from(max)) / copies, ..Aggregate::of(mean / copies) }
 }
 
 fn micros(times: &Times) -> Aggregate {
