@@ -71,7 +71,7 @@ mod tests {
         let mut tenths = [0; 10];
         for _ in 0..10_000 {
             RequestId::next();
-            tenths[(u128::from(point()) * 10 >> 64) as usize] += 1;
+            tenths[((u128::from(point()) * 10) >> 64) as usize] += 1;
         }
         assert!(tenths.iter().all(|&count| (800..1200).contains(&count)), "{tenths:?}");
     }

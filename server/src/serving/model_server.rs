@@ -517,7 +517,7 @@ pub(super) mod tests {
         let held = capacity.clone();
         server.publish("e", Some(Endpoint::new(vec![variant]).unwrap()));
         let (release, released) = std::sync::mpsc::channel::<()>();
-        server.compute.submit(&Capacity::new(1), 1, Box::new(move |_| drop(released.recv()))).unwrap();
+        server.compute.submit(&Capacity::new(1), 1, Box::new(move |_| _ = released.recv())).unwrap();
         let asked = Invocation { started: Instant::now(), ..invocation("e", later()) };
         let mut first = Box::pin(server.invoke(&asked, Bytes::from_static(b"1,2")));
         assert!((&mut first).now_or_never().is_none());
