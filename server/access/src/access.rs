@@ -16,7 +16,7 @@ use crate::payload::{Declared, PayloadReader, UNSIGNED, wrong_hash};
 use crate::presigned_v2;
 use crate::principal::{Caller, Key, Principal};
 use crate::refusal::Refusal;
-use crate::replay::{ReplayWindow, Seen};
+use crate::replay::{Identity, ReplayWindow, Seen};
 use crate::signing_key::SigningKey;
 
 /// How far a request's time may be from the server's. Reason: AWS's own five minutes.
@@ -261,8 +261,9 @@ struct Signed<'a> {
     signature: Digest,
     moment: Moment,
     declared: Option<Declared>,
-    /// Whether it may come twice: presigned URLs are made for that, and reading changes nothing.
-    is_repeatable: bool,
+    /// What tells it from others of the same signature; `None` for what may come twice: presigned URLs are made for that, and
+    /// reading changes nothing.
+    identity: Option<Identity>,
     now: Timestamp,
 }
 
@@ -282,6 +283,7 @@ impl<'a> Signed<'a> {
         }
         let is_s3 = claim.service == S3;
         let is_presigned = claim.expires_s.is_some();
+        let may_come_twice = is_presigned || (is_s3 && matches!(head.method, "GET" | "HEAD"));
         let declared = Declared::of(head.headers)?.or((is_s3 && is_presigned).then_some(Declared::Unsigned));
         let (text, canonical) = text(head, claim, is_s3)?;
         let day = claim.moment.day();
@@ -295,7 +297,7 @@ impl<'a> Signed<'a> {
             signature: claim.signature,
             moment: claim.moment,
             declared,
-            is_repeatable: is_presigned || (is_s3 && matches!(head.method, "GET" | "HEAD")),
+            identity: (!may_come_twice).then(|| identity(head, claim)),
             now,
         })
     }
@@ -311,8 +313,8 @@ impl<'a> Signed<'a> {
             return Err(Refusal::Mismatch);
         }
         self.key.signing_keys.remember(&self.signing_key);
-        if !self.is_repeatable {
-            match self.state.replays.see(&self.signature, self.moment.at, self.now) {
+        if let Some(identity) = self.identity {
+            match self.state.replays.see(&self.signature, self.moment.at, self.now, identity) {
                 Seen::First => {}
                 Seen::Before => return Err(Refusal::Replayed),
                 // There were more than fit: of its time nothing is known any more.
@@ -350,6 +352,19 @@ fn text(head: &Head<'_>, claim: &Signature<'_>, is_s3: bool) -> Result<(Vec<u8>,
     };
     request.write(&mut text)?;
     Ok((text, canonical))
+}
+
+/// What a client says that tells its requests apart: an id for each call, and the number of the attempt.
+fn identity(head: &Head<'_>, claim: &Signature<'_>) -> Identity {
+    const ID: &str = "amz-sdk-invocation-id";
+    if claim.signed_headers.split(';').any(|name| name == ID) {
+        return Identity::Signed;
+    }
+    let Some(id) = head.headers.get(ID) else { return Identity::Unknown };
+    let attempt = head.headers.get("amz-sdk-request").map(http::HeaderValue::as_bytes).unwrap_or_default();
+    // FNV-1a: nobody is kept from finding another of the same value, and nothing hangs on it.
+    let fold = |hash: u32, byte: &u8| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
+    Identity::Told(id.as_bytes().iter().chain(attempt).fold(0x811c_9dc5, fold))
 }
 
 fn skewed(at: Timestamp, now: Timestamp) -> Refusal {

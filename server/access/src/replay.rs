@@ -1,11 +1,16 @@
 //! Signatures that were served already, for as long as their time is good: a request that comes twice is refused.
 //!
+//! Two requests may honestly have one signature: the time in it has whole seconds, and boto3 adds what tells its requests
+//! apart (`amz-sdk-invocation-id`) without signing it. So a signature may come again within [`REPEAT_MS`] of the first time,
+//! unless the request says that it is the very same; where a client signs that header, every signature is good for once.
+//!
 //! A signature is good for the allowed difference of the clocks around its own time. So signatures lie in generations by
 //! that time, and a generation whose time is over goes as a whole. When there are more than fit, the oldest generation
-//! goes early **and its time with it**: later requests of that time are refused. The window narrows; nothing that was
-//! served is ever served again.
+//! goes early **and its time with it**: later requests of that time are refused. The window narrows; what was served is
+//! never served later.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Mutex, PoisonError};
 
@@ -20,9 +25,13 @@ const SHARDS: usize = 256;
 /// The span of a generation.
 const GENERATION_MS: i64 = 30_000;
 
-/// Signatures that are remembered in all. Reason: 16 bytes each and room to grow, some 250 MB at the very most; at
-/// 20,000 requests a second that is the last 400 s, more than the clocks may differ.
-pub const SIGNATURES_MAX: usize = 8 << 20;
+/// Signatures that are remembered in all. Reason: 24 bytes each and room to grow, some 230 MB at the very most; at
+/// 14,000 requests a second it is what comes in five minutes, and at more the window narrows.
+pub const SIGNATURES_MAX: usize = 4 << 20;
+
+/// How long after its first request a signature may come again. Reason: requests that are signed alike were signed within one
+/// second; another for the way here.
+pub const REPEAT_MS: u32 = 2_000;
 
 /// The set.
 #[derive(Debug)]
@@ -32,10 +41,21 @@ pub struct ReplayWindow {
     shard_max: usize,
 }
 
+/// What tells a request from others of the same signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Identity {
+    /// The signature alone: what tells requests apart is signed.
+    Signed,
+    /// Something that is not signed, hashed.
+    Told(u32),
+    /// Nothing.
+    Unknown,
+}
+
 /// What became of a signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seen {
-    /// Never before.
+    /// Never before, or so shortly before that it is another's.
     First,
     /// It was served.
     Before,
@@ -55,7 +75,29 @@ struct Shard {
 #[derive(Debug)]
 struct Generation {
     number: i64,
-    signatures: HashSet<u128, BuildHasherDefault<Prefix>>,
+    signatures: HashMap<(u64, u64), Served, BuildHasherDefault<Prefix>>,
+}
+
+/// The first request of a signature.
+#[derive(Debug)]
+struct Served {
+    /// When, in milliseconds, the low bits: differences of hours are all that is asked.
+    at_ms: u32,
+    /// What told it from others; 0 when nothing did.
+    told: u32,
+}
+
+impl Served {
+    /// Whether another request of the same signature, now, may be an honest one.
+    fn may_repeat(&self, now: Timestamp, identity: Identity) -> bool {
+        // Clocks of two threads may be read in either order.
+        let is_soon = (now.0 as u32).wrapping_sub(self.at_ms).cast_signed().unsigned_abs() <= REPEAT_MS;
+        match identity {
+            Identity::Signed => false,
+            Identity::Told(told) => is_soon && told != self.told,
+            Identity::Unknown => is_soon,
+        }
+    }
 }
 
 /// Signatures are as random as any hash of them.
@@ -67,16 +109,12 @@ impl Hasher for Prefix {
         self.0
     }
 
-    fn write(&mut self, bytes: &[u8]) {
-        for chunk in bytes.chunks(8) {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            self.0 = self.0.rotate_left(5) ^ u64::from_le_bytes(word);
-        }
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("a key is two words");
     }
 
-    fn write_u128(&mut self, value: u128) {
-        self.0 = value as u64;
+    fn write_u64(&mut self, word: u64) {
+        self.0 = self.0.rotate_left(32) ^ word;
     }
 }
 
@@ -91,15 +129,20 @@ impl ReplayWindow {
         Self { shards, skew_ms, shard_max: (signatures_max / SHARDS).max(1) }
     }
 
-    /// Takes note of a valid signature of `at`.
-    pub fn see(&self, signature: &Digest, at: Timestamp, now: Timestamp) -> Seen {
-        let (entry, _) = signature.split_first_chunk::<16>().expect("a digest is longer");
+    /// Takes note of a valid signature of `at`, in a request that came `now`.
+    pub fn see(&self, signature: &Digest, at: Timestamp, now: Timestamp, identity: Identity) -> Seen {
+        let word =
+            |at: usize| u64::from_le_bytes(signature[at..at + 8].try_into().expect("it is eight bytes"));
         let shard = &self.shards[usize::from(signature[31]) % SHARDS];
         let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
         // A generation's last signature is of its end.
         let oldest = (now.0 - self.skew_ms).div_euclid(GENERATION_MS);
         shard.retire(oldest);
-        shard.see(u128::from_le_bytes(*entry), at.0.div_euclid(GENERATION_MS), self.shard_max)
+        let number = at.0.div_euclid(GENERATION_MS);
+        if let Err(seen) = shard.make_room(number, self.shard_max) {
+            return seen;
+        }
+        shard.see((word(0), word(8)), number, now, identity)
     }
 }
 
@@ -116,25 +159,29 @@ impl Shard {
         Some(generation.number)
     }
 
-    fn see(&mut self, entry: u128, number: i64, entries_max: usize) -> Seen {
-        if self.forgotten.is_some_and(|forgotten| number <= forgotten) {
-            return Seen::Forgotten;
-        }
+    /// Forgets the oldest generation where the shard is full; refuses signatures of a forgotten time.
+    fn make_room(&mut self, number: i64, entries_max: usize) -> Result<(), Seen> {
         if self.entries >= entries_max {
             self.forgotten = self.drop_oldest().max(self.forgotten);
-            if self.forgotten.is_some_and(|forgotten| number <= forgotten) {
-                return Seen::Forgotten;
-            }
         }
+        let is_forgotten = self.forgotten.is_some_and(|forgotten| number <= forgotten);
+        if is_forgotten { Err(Seen::Forgotten) } else { Ok(()) }
+    }
+
+    fn see(&mut self, signature: (u64, u64), number: i64, now: Timestamp, identity: Identity) -> Seen {
         let place = self.generations.partition_point(|generation| generation.number < number);
         if self.generations.get(place).is_none_or(|generation| generation.number != number) {
-            self.generations.insert(place, Generation { number, signatures: HashSet::default() });
+            self.generations.insert(place, Generation { number, signatures: HashMap::default() });
         }
-        if self.generations[place].signatures.insert(entry) {
-            self.entries += 1;
-            Seen::First
-        } else {
-            Seen::Before
+        match self.generations[place].signatures.entry(signature) {
+            Entry::Vacant(entry) => {
+                let told = if let Identity::Told(told) = identity { told } else { 0 };
+                entry.insert(Served { at_ms: now.0 as u32, told });
+                self.entries += 1;
+                Seen::First
+            }
+            Entry::Occupied(entry) if entry.get().may_repeat(now, identity) => Seen::First,
+            Entry::Occupied(_) => Seen::Before,
         }
     }
 }
@@ -156,12 +203,44 @@ mod tests {
         let start = Timestamp(1_700_000_000_000);
         for early_ms in [-SKEW_MS, 0, SKEW_MS] {
             let (one, at) = (signature(early_ms as u64), start.plus_millis(early_ms));
-            assert_eq!(window.see(&one, at, start), Seen::First);
+            assert_eq!(window.see(&one, at, start, Identity::Signed), Seen::First);
             // Until the last millisecond at which its time would still be accepted.
             let last = at.plus_millis(SKEW_MS);
             for now in [start, start.plus_millis(1), last.plus_millis(-1), last] {
-                assert_eq!(window.see(&one, at, now), Seen::Before, "{early_ms} {}", now.0 - start.0);
+                assert_eq!(
+                    window.see(&one, at, now, Identity::Signed),
+                    Seen::Before,
+                    "{early_ms} {}",
+                    now.0 - start.0
+                );
             }
+        }
+    }
+
+    #[test]
+    fn requests_that_were_signed_alike_are_told_apart() {
+        let start = Timestamp(1_700_000_000_000);
+        let check = |first: Identity, second: Identity, later_ms: i64, expected: Seen| {
+            let window = ReplayWindow::new(SKEW_MS);
+            assert_eq!(window.see(&signature(1), start, start, first), Seen::First);
+            let now = start.plus_millis(later_ms);
+            assert_eq!(
+                window.see(&signature(1), start, now, second),
+                expected,
+                "{first:?} {second:?} {later_ms}"
+            );
+        };
+        use Identity::{Signed, Told, Unknown};
+        for later_ms in [-1, 0, 1, 2_000] {
+            check(Told(1), Told(2), later_ms, Seen::First);
+            check(Told(1), Told(1), later_ms, Seen::Before);
+            check(Unknown, Unknown, later_ms, Seen::First);
+            check(Signed, Signed, later_ms, Seen::Before);
+        }
+        for later_ms in [2_001, 60_000, 300_000] {
+            check(Told(1), Told(2), later_ms, Seen::Before);
+            check(Unknown, Unknown, later_ms, Seen::Before);
+            check(Unknown, Told(1), later_ms, Seen::Before);
         }
     }
 
@@ -171,7 +250,7 @@ mod tests {
         let start = Timestamp(1_700_000_000_000);
         for index in 0..100_000 {
             let now = start.plus_millis(index as i64 * 100);
-            assert_eq!(window.see(&signature(index), now, now), Seen::First);
+            assert_eq!(window.see(&signature(index), now, now, Identity::Unknown), Seen::First);
         }
         let held: usize = window.shards.iter().map(|shard| shard.lock().unwrap().entries).sum();
         // Three thousand in the window of five minutes, and what lies in the parts that nobody looked at since.
@@ -185,14 +264,14 @@ mod tests {
         let mut served = Vec::new();
         for index in 0..20_000 {
             let now = start.plus_millis(index as i64 * 10);
-            if window.see(&signature(index), now, now) == Seen::First {
+            if window.see(&signature(index), now, now, Identity::Unknown) == Seen::First {
                 served.push((index, now));
             }
         }
         assert!(served.len() > 5_000, "new requests are served: {}", served.len());
         let end = served.last().unwrap().1;
         for (index, at) in served {
-            assert_ne!(window.see(&signature(index), at, end), Seen::First, "{index}");
+            assert_ne!(window.see(&signature(index), at, end, Identity::Signed), Seen::First, "{index}");
         }
         let held: usize = window.shards.iter().map(|shard| shard.lock().unwrap().entries).sum();
         assert!(held <= SHARDS * 4, "{held}");

@@ -140,6 +140,18 @@ fn a_request_is_served_once_unless_it_reads_from_s3() {
         refused(&access, &request, 1, "used before");
         refused(&access, &request, 299_999, "used before");
     }
+    // As boto3 has it: what tells its requests apart is not signed.
+    let unsigned_id = |id: &str| {
+        let mut request = Request::invocation();
+        request.headers.retain(|(name, _)| !name.starts_with("amz-sdk"));
+        let mut request = request.signed();
+        request.headers.push(("amz-sdk-invocation-id".into(), id.into()));
+        request
+    };
+    unsigned_id("one").verify(&access, NOW).unwrap();
+    unsigned_id("two").verify(&access, NOW.plus_millis(1_000)).unwrap();
+    refused(&access, &unsigned_id("one"), 1_000, "used before");
+    refused(&access, &unsigned_id("three"), 3_000, "used before");
     let mut read = Request::put_object();
     read.method = "GET".into();
     let read = read.signed();
