@@ -84,8 +84,9 @@ impl S3Wire {
     async fn answer(&self, request: Request<Body>) -> s3s::S3Result<Response<Body>> {
         request::check_owner(request.headers(), &self.options.account)?;
         request::check_encryption(request.headers())?;
+        let named = request::resource(&request, self.options.domain.as_deref());
+        sub_resource::refuse_unknown(&request, named.1.is_some())?;
         if let Some(found) = sub_resource::find(&request) {
-            let named = request::resource(&request, self.options.domain.as_deref());
             if let Some(response) = sub_resource::answer(&self.store, &self.options, found, named).await? {
                 return Ok(response);
             }

@@ -83,6 +83,64 @@ const OF_OBJECTS: [SubResource; 3] = [
     entry("retention", Neutral::Missing("NoSuchObjectLockConfiguration"), Write::Refused),
 ];
 
+/// What else stands in the queries of the operations that are served.
+const OF_OPERATIONS: [&str; 32] = [
+    "attributes",
+    "bucket-region",
+    "continuation-token",
+    "delete",
+    "delimiter",
+    "encoding-type",
+    "fetch-owner",
+    "key-marker",
+    "list-type",
+    "location",
+    "marker",
+    "max-buckets",
+    "max-keys",
+    "max-parts",
+    "max-uploads",
+    "part-number-marker",
+    "partNumber",
+    "prefix",
+    "response-cache-control",
+    "response-content-disposition",
+    "response-content-encoding",
+    "response-content-language",
+    "response-content-type",
+    "response-expires",
+    "start-after",
+    "tagging",
+    "upload-id-marker",
+    "uploadId",
+    "uploads",
+    "version-id-marker",
+    "versionId",
+    "versions",
+];
+
+/// Refuses a request about a part of a bucket or object that nothing here knows: it would else be taken for one about the
+/// whole, so that deleting an object's annotation would delete the object. Names without a value name such parts; other
+/// parameters that nobody knows are ignored, as S3 does.
+///
+/// # Errors
+/// `NotImplemented`, naming the part.
+pub(super) fn refuse_unknown<B>(request: &Request<B>, is_of_object: bool) -> S3Result<()> {
+    let table = if is_of_object { &OF_OBJECTS[..] } else { &OF_BUCKETS[..] };
+    let is_known = |name: &str| OF_OPERATIONS.contains(&name) || table.iter().any(|entry| entry.name == name);
+    let pairs = request.uri().query().unwrap_or_default().split('&');
+    let mut names =
+        pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).filter(|(_, value)| value.is_empty());
+    match names.find(|(name, _)| !name.is_empty() && !is_known(name)) {
+        None => Ok(()),
+        Some((name, _)) => {
+            let of = if is_of_object { "an object" } else { "a bucket" };
+            let message = format!("{name}: this store has no such part of {of}");
+            Err(S3Error::with_message(S3ErrorCode::NotImplemented, message))
+        }
+    }
+}
+
 /// What a request asks of which sub-resources.
 #[derive(Debug)]
 pub(super) struct Asked {
@@ -163,4 +221,34 @@ fn missing(code: &str, name: &str) -> (StatusCode, String) {
     let head = r#"<?xml version="1.0" encoding="UTF-8"?>"#;
     let message = format!("{name}: none is set");
     (StatusCode::NOT_FOUND, format!("{head}<Error><Code>{code}</Code><Message>{message}</Message></Error>"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_that_is_not_known_is_not_taken_for_the_whole() {
+        let check = |query: &str, is_of_object: bool, is_taken: bool| {
+            let request = Request::builder().uri(format!("/b/k?{query}")).body(()).expect("a request");
+            assert_eq!(refuse_unknown(&request, is_of_object).is_ok(), is_taken, "{query}");
+        };
+        for query in
+            ["", "prefix=&delimiter=%2F&list-type=2", "acl", "tagging=", "x-id=GetObject", "any=value"]
+        {
+            check(query, false, true);
+            check(query, true, true);
+        }
+        for query in
+            ["metadataConfiguration", "abac=", "annotation&annotationName=a", "renameObject", "prefix=&x"]
+        {
+            check(query, false, false);
+            check(query, true, false);
+        }
+        // One of the other level.
+        check("encryption", false, true);
+        check("encryption", true, false);
+        check("legal-hold", true, true);
+        check("legal-hold", false, false);
+    }
 }
