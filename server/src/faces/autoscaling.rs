@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use wire::{AwsError, ErrorCode, Scope, Timestamp, shape};
 
 use super::aws::{Call, Reply};
+use crate::control::alarms::AlarmError;
 use crate::control::autoscaling::key::SERVICE_NAMESPACE;
 use crate::control::autoscaling::policy::alarm_arn;
 use crate::control::autoscaling::{AutoscalingError, ScalingPolicy, action, policy, target};
@@ -87,6 +88,11 @@ impl From<AutoscalingError> for AwsError {
                 tracing::error!(%cause, "autoscaling: tags could not be read or written");
                 return Self::internal();
             }
+            AutoscalingError::Alarm(AlarmError::State(cause)) => {
+                tracing::error!(%cause, "autoscaling: alarms could not be read or written");
+                return Self::internal();
+            }
+            AutoscalingError::Alarm(AlarmError::Full) => ErrorCode::LimitExceededException,
             AutoscalingError::NoTarget(_)
             | AutoscalingError::NoPolicy { .. }
             | AutoscalingError::NoAction { .. } => ErrorCode::ObjectNotFoundException,

@@ -3,6 +3,7 @@
 use scaling::{ScheduleError, StepError, TrackingError};
 
 use super::TargetKey;
+use crate::control::alarms::AlarmError;
 use crate::control::{StateError, tags::TagError};
 
 /// Why a call changed nothing.
@@ -63,6 +64,9 @@ pub enum AutoscalingError {
     /// Tags that are not taken.
     #[error(transparent)]
     Tags(#[from] TagError),
+    /// An alarm that cannot be made.
+    #[error(transparent)]
+    Alarm(#[from] AlarmError),
     /// The state cannot be read or written.
     #[error(transparent)]
     State(#[from] StateError),

@@ -10,6 +10,7 @@
 //! | [`activity`] | what was done, and why |
 //! | [`capacity`] | a variant's number, read from its endpoint's state |
 //! | [`scaler`] | the loop |
+//! | [`recommended`] | what scalers outside are told |
 
 pub mod action;
 pub mod activity;
@@ -17,6 +18,7 @@ pub mod capacity;
 pub mod error;
 pub mod key;
 pub mod policy;
+pub mod recommended;
 pub mod scaler;
 pub mod target;
 mod wishes;

@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 use wire::{Scope, Timestamp};
 
 use super::{AutoscalingError, TargetKey, target};
-use crate::control::ids;
 use crate::control::record::{self, Kind, Record};
+use crate::control::{alarms, ids};
 
 /// The document of a [`Kind::ScalingPolicy`] record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -107,17 +107,9 @@ fn insert_alarms(
     let mut names = Vec::new();
     for (kind, rule) in rules {
         let name = format!("TargetTracking-{}-{kind}-{}", policy.key.resource_id(), ids::uuid());
-        let document = alarm(&name, &metric, &rule, policy_arn)?;
+        let input = alarm(&name, &metric, &rule, policy_arn)?;
         let Scope { region, account } = scope;
-        let record = Record {
-            arn: alarm_arn(region, account, &name),
-            name: name.clone(),
-            created: now,
-            modified: now,
-            status: scaling::AlarmState::InsufficientData.as_str().to_owned(),
-            document,
-        };
-        record::insert(connection, Kind::Alarm, &record)?;
+        alarms::put(connection, name.clone(), alarm_arn(region, account, &name), input, now)?;
         names.push(name);
     }
     Ok(names)

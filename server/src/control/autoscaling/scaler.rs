@@ -20,7 +20,8 @@ use super::policy::{self, PolicyConfiguration};
 use super::target::{self, ScalableTarget};
 use super::wishes::{Evaluated, Reasoned, UserAlarm};
 use super::{AutoscalingError, TargetKey, action};
-use crate::control::record::{self, Kind, Record};
+use crate::control::alarms::{self, Alarm};
+use crate::control::record::Record;
 use crate::control::{Control, ControlError, Database, DesiredWeightAndCapacity, ids};
 use crate::rt;
 
@@ -212,7 +213,7 @@ fn next_look_ms(now: Timestamp) -> u64 {
 /// left to be decided.
 fn prepare(connection: &Connection, now: Timestamp) -> Result<Vec<Sight>, AutoscalingError> {
     let mut policies = policy::all(connection)?;
-    let alarms = record::all(connection, Kind::Alarm)?;
+    let alarms = alarms::all(connection)?;
     let mut sights = Vec::new();
     for (mut record, mut target) in target::all(connection)? {
         let capacity = match capacity::find(connection, &target.key)? {
@@ -239,10 +240,10 @@ fn prepare(connection: &Connection, now: Timestamp) -> Result<Vec<Sight>, Autosc
     Ok(sights)
 }
 
-fn evaluated(arn: &str, policy: policy::ScalingPolicy, alarms: &[Record]) -> Evaluated {
+fn evaluated(arn: &str, policy: policy::ScalingPolicy, alarms: &[Alarm]) -> Evaluated {
     let is_step = matches!(policy.configuration, PolicyConfiguration::Step(_));
     let alarms = alarms.iter().filter(|_| is_step);
-    let alarms = alarms.filter_map(|alarm| UserAlarm::of(&alarm.document, arn)).collect();
+    let alarms = alarms.filter_map(|alarm| UserAlarm::of(alarm, arn)).collect();
     Evaluated { policy, alarms }
 }
 
@@ -329,7 +330,7 @@ fn decide(
     };
     let mut reasoned: Vec<Reasoned<'_>> = Vec::new();
     for policy in &policies {
-        match policy.wish(&telemetry.series, &pure, &target.timeline, measured, has_ended) {
+        match policy.wish(telemetry, &pure, &target.timeline, measured, has_ended) {
             Ok(wish) => reasoned.extend(wish),
             // Nothing is scaled in because a store did not answer.
             Err(error) => {

@@ -2,14 +2,15 @@
 
 use scaling::step::Aggregation;
 use scaling::{
-    AlarmRule, AlarmState, Dimension, MetricQuery, Samples, Statistic, StepScaling, Target, TargetTracking,
-    Timeline, TreatMissingData, Window, Wish, WishKind,
+    AlarmState, MetricQuery, Samples, Statistic, StepScaling, Target, TargetTracking, Timeline, Window, Wish,
+    WishKind,
 };
-use serde_json::{Map, Value};
-use telemetry::{Metric, Range, Series, TelemetryError};
+use serde_json::Value;
+use telemetry::{Metric, Range, Series, Telemetry, TelemetryError};
 use wire::Timestamp;
 
 use super::policy::{PolicyConfiguration, ScalingPolicy};
+use crate::control::alarms::{Alarm, Watch};
 
 /// A policy with what it needs to be evaluated.
 #[derive(Debug)]
@@ -22,9 +23,8 @@ pub(super) struct Evaluated {
 /// An alarm of a user, which sets off a step policy.
 #[derive(Debug, Clone)]
 pub(super) struct UserAlarm {
-    pub(super) name: String,
-    pub(super) metric: MetricQuery,
-    pub(super) rule: AlarmRule,
+    name: String,
+    watch: Watch,
 }
 
 /// A wish, and the alarm whose state was its reason.
@@ -39,7 +39,7 @@ impl Evaluated {
     /// look, since a step is taken once for each.
     pub(super) fn wish<'a>(
         &'a self,
-        series: &Series,
+        telemetry: &Telemetry,
         target: &Target,
         timeline: &Timeline,
         now: Timestamp,
@@ -47,9 +47,9 @@ impl Evaluated {
     ) -> Result<Option<Reasoned<'a>>, TelemetryError> {
         match &self.policy.configuration {
             PolicyConfiguration::TargetTracking(tracking) => {
-                self.track(tracking, series, target, timeline, now).map(Some)
+                self.track(tracking, &telemetry.series, target, timeline, now).map(Some)
             }
-            PolicyConfiguration::Step(step) => self.step(step, series, target, now, step_due),
+            PolicyConfiguration::Step(step) => self.step(step, telemetry, target, now, step_due),
         }
     }
 
@@ -83,21 +83,24 @@ impl Evaluated {
     fn step<'a>(
         &'a self,
         step: &StepScaling,
-        series: &Series,
+        telemetry: &Telemetry,
         target: &Target,
         now: Timestamp,
         step_due: impl Fn(u32) -> bool,
     ) -> Result<Option<Reasoned<'a>>, TelemetryError> {
-        for alarm in self.alarms.iter().filter(|alarm| step_due(alarm.rule.period_seconds)) {
-            let points = read(series, &alarm.metric, alarm.rule.window(now))?;
-            let evaluation = alarm.rule.evaluate(&points, AlarmState::Ok);
+        for UserAlarm { name, watch } in &self.alarms {
+            if !step_due(watch.rule.period_seconds) {
+                continue;
+            }
+            let points = watch.points(telemetry, now)?;
+            let evaluation = watch.rule.evaluate(&points, AlarmState::Ok);
             if evaluation.state != AlarmState::Alarm || evaluation.datapoints.is_empty() {
                 continue;
             }
             let value = aggregate(step.metric_aggregation_type.unwrap_or_default(), &evaluation.datapoints);
-            let distance = value - alarm.rule.threshold;
+            let distance = value - watch.rule.threshold;
             if let Some(wish) = target.step(&self.policy.name, step, distance, now) {
-                return Ok(Some(Reasoned { wish, alarm: &alarm.name }));
+                return Ok(Some(Reasoned { wish, alarm: name }));
             }
         }
         Ok(None)
@@ -136,41 +139,12 @@ pub(super) fn read(
 }
 
 impl UserAlarm {
-    /// From an alarm's document, if `policy_arn` is one of its enabled actions.
-    pub(super) fn of(alarm: &Map<String, Value>, policy_arn: &str) -> Option<Self> {
-        let is_enabled = alarm.get("ActionsEnabled").and_then(Value::as_bool).unwrap_or(true);
-        let actions = alarm.get("AlarmActions")?.as_array()?;
-        if !is_enabled || !actions.iter().any(|action| action == policy_arn) {
-            return None;
-        }
-        let text = |member: &str| alarm.get(member).and_then(Value::as_str);
-        let whole = |member: &str| alarm.get(member)?.as_f64().map(|value| value as u32);
-        let parsed = |member: &str| alarm.get(member).cloned();
-        let evaluation_periods = whole("EvaluationPeriods")?;
-        let period_seconds = whole("Period")?;
-        Some(Self {
-            name: text("AlarmName")?.to_owned(),
-            metric: MetricQuery {
-                namespace: text("Namespace")?.to_owned(),
-                name: text("MetricName")?.to_owned(),
-                dimensions: dimensions(alarm.get("Dimensions")),
-                statistic: serde_json::from_value(parsed("Statistic")?).ok()?,
-                period_seconds,
-            },
-            rule: AlarmRule {
-                comparison: serde_json::from_value(parsed("ComparisonOperator")?).ok()?,
-                threshold: alarm.get("Threshold")?.as_f64()?,
-                period_seconds,
-                evaluation_periods,
-                datapoints_to_alarm: whole("DatapointsToAlarm").unwrap_or(evaluation_periods),
-                treat_missing_data: parsed("TreatMissingData")
-                    .and_then(|text| serde_json::from_value(text).ok())
-                    .unwrap_or(TreatMissingData::Missing),
-            },
-        })
+    /// Of an alarm, if `policy_arn` is one of its enabled actions.
+    pub(super) fn of(alarm: &Alarm, policy_arn: &str) -> Option<Self> {
+        let actions = alarm.input.get("AlarmActions").and_then(Value::as_array);
+        let names_it = actions.is_some_and(|actions| actions.iter().any(|action| action == policy_arn));
+        // What was put was read then.
+        let watch = Watch::read(&alarm.input).ok().filter(|_| names_it && alarm.actions_enabled)?;
+        Some(Self { name: alarm.name.clone(), watch })
     }
-}
-
-fn dimensions(value: Option<&Value>) -> Vec<Dimension> {
-    value.and_then(|value| serde_json::from_value(value.clone()).ok()).unwrap_or_default()
 }

@@ -82,7 +82,7 @@ fn scaling_policy(
 /// The alarms that name a policy among their actions.
 fn user_alarms(policy_arn: &str, alarms: &[Record]) -> Vec<Value> {
     let names_it = |alarm: &&Record| {
-        let actions = alarm.document.get("AlarmActions").and_then(Value::as_array);
+        let actions = alarm.document.get("input").and_then(|input| input.get("AlarmActions")?.as_array());
         actions.is_some_and(|actions| actions.iter().any(|action| action == policy_arn))
     };
     let shown = |alarm: &Record| json!({"AlarmName": alarm.name, "AlarmARN": alarm.arn});

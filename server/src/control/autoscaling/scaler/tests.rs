@@ -13,6 +13,7 @@ use crate::control::autoscaling::{PolicyConfiguration, ScheduledAction, action};
 use crate::control::endpoint::{
     Change, ChangeKind, EndpointState, EndpointStatus, Fleet, FleetConfig, Phase, Progress, VariantState,
 };
+use crate::control::record::{self, Kind};
 use crate::control::tags::Tags;
 
 /// Three seconds after a whole hour: whole periods, and their values are in.
@@ -321,16 +322,8 @@ fn a_step_is_taken_once_a_period() {
             "MetricName": "InvocationsPerInstance", "Statistic": "Sum", "Period": 60, "EvaluationPeriods": 1,
             "Threshold": 100.0, "ComparisonOperator": "GreaterThanThreshold",
             "Dimensions": [{"Name": "EndpointName", "Value": "e"}, {"Name": "VariantName", "Value": "v"}]});
-        let Value::Object(document) = alarm else { panic!("an object") };
-        let record = Record {
-            name: "backlog".into(),
-            arn: "arn:a".into(),
-            created: START,
-            modified: START,
-            status: "ALARM".into(),
-            document,
-        };
-        record::insert(c, Kind::Alarm, &record).unwrap();
+        let Value::Object(input) = alarm else { panic!("an object") };
+        alarms::put(c, "backlog".into(), "arn:a".into(), input, START).unwrap();
     });
     stage.run(0..60, 200.0);
     assert_eq!(stage.units().1, 3);
