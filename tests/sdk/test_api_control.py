@@ -265,6 +265,24 @@ def test_lists_are_sorted_filtered_and_paged(sagemaker, listed):
     assert list_models(sagemaker, NameContains="no-such-name") == []
 
 
+def test_configurations_and_endpoints_are_paged_too(clients, sagemaker, model):
+    made = [clients.create_config(f"paged-{index}", {"A": (model, 1.0)}) for index in range(5)]
+    for name in made:
+        sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
+    arguments = {"NameContains": "paged", "SortBy": "Name", "SortOrder": "Ascending", "PaginationConfig": {"PageSize": 2}}
+    for operation, member, name in [
+        ("list_endpoint_configs", "EndpointConfigs", "EndpointConfigName"),
+        ("list_endpoints", "Endpoints", "EndpointName"),
+    ]:
+        pages = list(sagemaker.get_paginator(operation).paginate(**arguments))
+        assert [len(page[member]) for page in pages] == [2, 2, 1]
+        assert names(pages, member, name) == made
+    for name in made:
+        clients.in_service(name)
+        clients.delete_endpoint(name)
+        sagemaker.delete_endpoint_config(EndpointConfigName=name)
+
+
 def test_a_list_stays_true_while_models_come_and_go(clients, sagemaker, listed, url):
     arguments = {"SortBy": "Name", "SortOrder": "Ascending", "NameContains": "list-", "MaxResults": 10}
     first = sagemaker.list_models(**arguments)

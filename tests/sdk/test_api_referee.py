@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 
+import botocore.config
+import botocore.exceptions
 import botocore.session
 import pytest
 
@@ -35,6 +37,7 @@ GOOD = [
     "arn:aws:iam::000000000000:role/clary", "arn:aws:sagemaker:us-east-1:000000000000:model/m",
     "arn:aws:sns:us-east-1:000000000000:topic", "arn:aws:sagemaker:us-east-1:000000000000:mlflow-tracking-server/m",
     "arn:aws:application-autoscaling:us-east-1:000000000000:scalable-target/a", "/opt/ml/model",
+    "arn:aws:kms:us-east-1:000000000000:key/a",
 ]
 BAD = ["\n", " ", "é", "#", "a b", "-", ":a", "\u0001", "*", "x y\n"]
 
@@ -462,3 +465,28 @@ def test_query_services_serve_what_the_table_says(server, service, version):
         answer = server.session.post(server.url + "/", data=form, timeout=harness.WAIT_S)
         is_unknown = "<Code>InvalidAction</Code>" in answer.text
         assert is_unknown == (operation not in operations.NOTES[service]), (operation, answer.text)
+
+
+def test_s3_leaves_alone_what_it_does_not_serve(server):
+    """An operation on a part of an object or bucket is never taken for one on the whole."""
+    config = botocore.config.Config(parameter_validation=False, retries={"total_max_attempts": 1})
+    s3 = hosting.client(server, "s3", config=config)
+    s3.create_bucket(Bucket="whole")
+    s3.put_object(Bucket="whole", Key="object", Body=b"as it was")
+    # That one has a host of its own.
+    unserved = set(model("s3").operation_names) - set(operations.NOTES["s3"]) - {"WriteGetObjectResponse"}
+    assert len(unserved) > 60
+    for operation in sorted(unserved):
+        shape = model("s3").operation_model(operation).input_shape
+        places = {"Bucket": "whole", "Key": "object"}
+        parameters = {name: places.get(name) or sample(shape.members[name]) for name in shape.required_members}
+        try:
+            status = s3._make_api_call(operation, parameters)["ResponseMetadata"]["HTTPStatusCode"]
+            assert status in (200, 204), operation
+        except botocore.exceptions.ClientError as error:
+            status, code = error.response["ResponseMetadata"]["HTTPStatusCode"], error.response["Error"]["Code"]
+            assert (status, code) == (501, "NotImplemented") or (status, code[:6]) == (404, "NoSuch") or (
+                status == 404 and code.endswith("NotFoundError")
+            ), (operation, error.response)
+        assert s3.get_object(Bucket="whole", Key="object")["Body"].read() == b"as it was", operation
+    assert [item["Key"] for item in s3.list_objects_v2(Bucket="whole")["Contents"]] == ["object"]
