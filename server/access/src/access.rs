@@ -186,10 +186,7 @@ impl<'a> Pending<'a> {
     pub fn finish(self, service: &str, body: &Digest) -> Result<Caller, Refusal> {
         match self.0 {
             Proof::Open => Ok(Caller::anonymous()),
-            Proof::Known { principal, service: expected, now } => {
-                check_service(service, expected)?;
-                Caller::proved(principal, now)
-            }
+            Proof::Known { principal, service: good_for, now } => known(principal, good_for, service, now),
             Proof::Signed(mut signed) => {
                 match signed.declared {
                     None => {}
@@ -219,9 +216,8 @@ impl<'a> Pending<'a> {
     ) -> Result<(Caller, PayloadReader), Refusal> {
         match self.0 {
             Proof::Open => Ok((Caller::anonymous(), PayloadReader::open(headers)?)),
-            Proof::Known { principal, service: expected, now } => {
-                check_service(service, expected)?;
-                Ok((Caller::proved(principal, now)?, PayloadReader::open(headers)?))
+            Proof::Known { principal, service: good_for, now } => {
+                Ok((known(principal, good_for, service, now)?, PayloadReader::open(headers)?))
             }
             Proof::Signed(mut signed) => {
                 let Some(declared) = signed.declared else {
@@ -238,6 +234,20 @@ impl<'a> Pending<'a> {
             }
         }
     }
+}
+
+/// Whoever the head alone proved, where that is good for the service.
+fn known(
+    principal: Arc<Principal>,
+    good_for: &str,
+    service: &str,
+    now: Timestamp,
+) -> Result<Caller, Refusal> {
+    if good_for == service {
+        return Caller::proved(principal, now);
+    }
+    let (action, resource) = (format!("{service}:*"), "*".to_owned());
+    Err(Refusal::NotAllowed { who: principal.name.clone(), action, resource })
 }
 
 fn check_service(addressed: &str, signed_for: &str) -> Result<(), Refusal> {
