@@ -1,8 +1,9 @@
-//! End-to-end tests: `clary serve` as a process, on a real socket, met as the outside world meets it.
+//! End-to-end tests: `clary serve` and `clary up` as processes, on a real socket, met as the outside world meets it.
 //!
 //! | module | keeps |
 //! |---|---|
 //! | `compression` | content encodings and their cap |
+//! | `deployments` | UpdateEndpoint under load, by every policy; fleets that cannot serve |
 //! | `fuzz_smoke` | the fuzz targets, on seeds and damaged seeds |
 //! | `invocations` | every content type × every Accept; errors by status and message |
 //! | `limits_abuse` | slow, huge, lying, flooding and vanishing clients |
@@ -10,14 +11,19 @@
 //! | `multi_model` | /models |
 //! | `one_hash` | a row's score is a function of (artifact, row) alone |
 //! | `ping` | health, execution parameters, metrics |
+//! | `recovery` | `clary up` killed at random points |
 //! | `reload` | artifacts replaced under load; broken and hostile ones |
 //! | `shutdown` | SIGTERM under load |
 //! | `smuggling` | requests that two readers could understand differently |
 //! | `tls` | encryption, and certificates replaced |
+//! | `up` | `clary up`: which request goes to which service, and how each writes errors |
+//! | `up_bodies` | bodies that stream, that nobody reads, and that stall |
+//! | `runtime` | invocations of endpoints, whole and streamed |
 
 #![expect(clippy::unwrap_used, reason = "a test's panic is its report")]
 
 mod compression;
+mod deployments;
 mod fuzz_smoke;
 mod invocations;
 mod limits_abuse;
@@ -25,10 +31,14 @@ mod loadtest;
 mod multi_model;
 mod one_hash;
 mod ping;
+mod recovery;
 mod reload;
+mod runtime;
 mod shutdown;
 mod smuggling;
 mod tls;
+mod up;
+mod up_bodies;
 
 use std::path::PathBuf;
 

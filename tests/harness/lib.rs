@@ -12,10 +12,11 @@ pub mod hostile;
 pub mod http;
 pub mod mutate;
 pub mod payload;
+pub mod platform;
 pub mod programs;
 pub mod score;
 pub mod server;
 
 pub use http::{Answer, Client, Request};
 pub use score::{Oracle, score};
-pub use server::{Serve, Server};
+pub use server::{Serve, Server, Up};

@@ -1,4 +1,4 @@
-//! A running `clary serve`: started on a free port, watched through its log, stopped when dropped.
+//! A running `clary serve` or `clary up`: started on a free port, watched through its log, stopped when dropped.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -40,13 +40,8 @@ impl Serve {
     }
 
     fn new() -> Self {
-        let mut command = Command::new(program("clary"));
+        let mut command = clary();
         let scratch = tempfile::tempdir().unwrap();
-        // Nothing of the tester's environment reaches the server.
-        command.env_clear();
-        // By the environment, so that a test's own flag goes before it.
-        command.env("CLARY_RELOAD_INTERVAL", "20ms");
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.args(["serve", "--port", "0", "--scratch"]).arg(scratch.path());
         Self { command, scratch }
     }
@@ -59,9 +54,97 @@ impl Serve {
     }
 
     /// Starts the server and waits until it listens; its model may still be loading.
-    pub fn listen(mut self) -> Server {
+    pub fn listen(self) -> Server {
+        Server::spawn(self.command, Some(self.scratch))
+    }
+
+    /// Starts the server and waits until `/ping` is 200.
+    pub fn start(self) -> Server {
+        let mut server = self.listen();
+        server.wait_until_ready();
+        server
+    }
+}
+
+/// `clary`, with nothing of the tester's environment.
+fn clary() -> Command {
+    let mut command = Command::new(program("clary"));
+    command.env_clear();
+    // By the environment, so that a test's own flag goes before it.
+    command.env("CLARY_RELOAD_INTERVAL", "20ms");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// A command line of `clary up`.
+pub struct Up {
+    command: Command,
+    scratch: Option<tempfile::TempDir>,
+}
+
+impl Up {
+    /// On a data directory of its own, which goes with it.
+    pub fn new() -> Self {
+        let scratch = tempfile::tempdir().unwrap();
+        let up = Self::on(scratch.path());
+        Self { scratch: Some(scratch), ..up }
+    }
+
+    /// On this data directory, which stays.
+    pub fn on(data: &Path) -> Self {
+        let mut command = clary();
+        command.env("CLARY_LISTEN", "127.0.0.1:0").args(["up", "--data"]).arg(data);
+        Self { command, scratch: None }
+    }
+
+    /// Adds arguments.
+    #[must_use]
+    pub fn args(mut self, arguments: &[&str]) -> Self {
+        self.command.args(arguments);
+        self
+    }
+
+    /// Sets a variable.
+    #[must_use]
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Starts the server and waits until `/ping` is 200.
+    pub fn start(self) -> Server {
+        let mut server = Server::spawn(self.command, self.scratch);
+        server.wait_until_ready();
+        server
+    }
+
+    /// Runs it to its end, which must come by itself: how it ended, and what it wrote.
+    pub fn output(mut self) -> std::process::Output {
+        self.command.output().unwrap()
+    }
+}
+
+impl Default for Up {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A running server.
+pub struct Server {
+    child: Child,
+    lines: Receiver<String>,
+    log: Arc<Mutex<String>>,
+    address: Option<SocketAddr>,
+    started: Instant,
+    _scratch: Option<tempfile::TempDir>,
+}
+
+impl Server {
+    /// Starts `command` and waits until it listens.
+    fn spawn(mut command: Command, scratch: Option<tempfile::TempDir>) -> Self {
         let started = Instant::now();
-        let mut child = self.command.spawn().unwrap();
+        let mut child = command.spawn().unwrap();
         let (sender, lines) = sync_channel(LOG_LINES_MAX);
         let log = Arc::new(Mutex::new(String::new()));
         let streams: [Box<dyn std::io::Read + Send>; 2] =
@@ -79,30 +162,11 @@ impl Serve {
                 }
             });
         }
-        let mut server = Server { child, lines, log, address: None, started, _scratch: self.scratch };
+        let mut server = Server { child, lines, log, address: None, started, _scratch: scratch };
         server.wait_for("the port", Server::find_address);
         server
     }
 
-    /// Starts the server and waits until `/ping` is 200.
-    pub fn start(self) -> Server {
-        let mut server = self.listen();
-        server.wait_until_ready();
-        server
-    }
-}
-
-/// A running server.
-pub struct Server {
-    child: Child,
-    lines: Receiver<String>,
-    log: Arc<Mutex<String>>,
-    address: Option<SocketAddr>,
-    started: Instant,
-    _scratch: tempfile::TempDir,
-}
-
-impl Server {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address.expect("known since it listens")

@@ -284,10 +284,10 @@ mod tests {
         use Verdict::{Cut, GoOn};
         check("rbs.......", false, &[GoOn; 11]);
         check("rbsr.......", false, &[GoOn; 12]);
-        check("rbsg....", false, &[GoOn, GoOn, GoOn, GoOn, GoOn, GoOn, GoOn, Cut]);
+        check("rbsg..", false, &[GoOn, GoOn, GoOn, GoOn, GoOn, Cut]);
         check("rbsgw.w.w.w.w.w.", false, &[GoOn; 17]);
         check("rbsgm......", false, &[GoOn; 12]);
-        check("rbsge.....", false, &[GoOn, GoOn, GoOn, GoOn, GoOn, GoOn, GoOn, GoOn, Cut]);
+        check("rbsgwe.....", false, &[GoOn, GoOn, GoOn, GoOn, GoOn, GoOn, GoOn, GoOn, GoOn, Cut]);
     }
 
     #[test]
