@@ -25,7 +25,7 @@
 //! | [`images`] | which images are served, and how their models load |
 
 pub mod alarms;
-mod artifacts;
+pub mod artifacts;
 pub mod async_inference;
 pub mod autoscaling;
 pub mod calls;
@@ -40,12 +40,12 @@ pub mod handle;
 pub mod hosting;
 pub mod ids;
 pub mod images;
-mod instance;
+pub mod instance;
 mod journal;
 mod provision;
 pub mod record;
 pub mod sampler;
-mod shared_models;
+pub mod shared_models;
 mod sources;
 mod table;
 pub mod tags;

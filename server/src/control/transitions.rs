@@ -147,7 +147,9 @@ impl EndpointState {
             (EndpointStatus::OutOfService, ..) => {
                 Err(wrong_state(name, self.status, "DeleteEndpoint, or to wait until it is restored"))
             }
-            (_, Some(fleet), None) => Ok(fleet),
+            (EndpointStatus::InService | EndpointStatus::UpdateRollbackFailed, Some(fleet), None) => {
+                Ok(fleet)
+            }
             _ => Err(ControlError::InProgress(name.to_owned())),
         }
     }
