@@ -56,7 +56,10 @@ pub fn start(config: &UpConfig) -> anyhow::Result<Server> {
     let server = Arc::new(ModelServer::start(options, Arc::clone(&metrics))?);
     let buckets = Buckets::open(config.s3_endpoint.as_deref(), &config.aws, &config.data);
     let buckets = Arc::new(buckets.context("the buckets")?);
-    let memory = ModelMemory::new(MemoryBudget::of_machine(), &server);
+    let memory = ModelMemory::new(
+        config.model_memory_bytes.map_or_else(MemoryBudget::of_machine, MemoryBudget::new),
+        &server,
+    );
     runtime.spawn(warming::unload_idle(Arc::clone(&memory), config.serverless_idle));
     let (capture, captured) = CaptureQueue::new();
     runtime.spawn(CaptureWriter::new(Arc::clone(&buckets), Arc::clone(&metrics)).run(captured));
@@ -70,7 +73,7 @@ pub fn start(config: &UpConfig) -> anyhow::Result<Server> {
         capture: capture.clone(),
         threads: u32::try_from(config.server.workers).unwrap_or(u32::MAX),
         drain_limit: config.server.limits.request_timeout,
-        is_artifact_change_allowed: false,
+        is_artifact_change_allowed: config.allows_changed_artifacts,
     };
     let starting = Control::start(database.clone(), parts, runtime.handle().clone());
     let control = runtime.block_on(starting).context("the control plane")?;

@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::environment::Environment;
 use super::server::{ServerArgs, ServerConfig};
-use super::values::{boolean, seconds};
+use super::values::{boolean, byte_count, seconds};
 use super::{AwsVariables, LogFormat, LogLevel};
 
 /// The port when `--listen` names only an address.
@@ -48,6 +48,12 @@ pub struct UpArgs {
     /// How long a serverless variant's model stays in memory after its last request.
     #[arg(long, value_name = "TIME", value_parser = seconds, default_value = "300")]
     serverless_idle: Duration,
+    /// The most memory that models may hold, both fleets of an update together; by default three quarters of what there is.
+    #[arg(long, value_name = "BYTES", value_parser = byte_count)]
+    model_memory: Option<u64>,
+    /// Serve an artifact whose object changed since its endpoint configuration was made, instead of refusing it.
+    #[arg(long, value_parser = boolean, num_args = 0..=1, default_missing_value = "true", default_value = "false")]
+    allow_changed_artifacts: bool,
     #[command(flatten)]
     server: ServerArgs,
 }
@@ -75,6 +81,10 @@ pub struct UpConfig {
     pub cold_wait: Duration,
     /// How long an unused model of a serverless variant stays in memory.
     pub serverless_idle: Duration,
+    /// The most memory that models may hold.
+    pub model_memory_bytes: Option<u64>,
+    /// Whether an artifact that changed since it was pinned is served.
+    pub allows_changed_artifacts: bool,
     /// What every server takes.
     pub server: ServerConfig,
     /// The `AWS_*` variables, for an S3 store elsewhere.
@@ -95,6 +105,8 @@ impl UpArgs {
             client_ca: self.tls_client_ca,
             cold_wait: self.cold_wait,
             serverless_idle: self.serverless_idle,
+            model_memory_bytes: self.model_memory,
+            allows_changed_artifacts: self.allow_changed_artifacts,
             server: self.server.resolve(),
             aws: AwsVariables(environment.aws()),
         }
