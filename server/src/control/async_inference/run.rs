@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use codecs::ContentType;
-use object_store::ObjectStoreExt;
+use codecs::{ContentType, Format};
+use object_store::{Attribute, ObjectStoreExt};
 use serde_json::json;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use wire::Timestamp;
@@ -23,6 +23,9 @@ const INPUT_BYTES_MAX: u64 = 1 << 30;
 /// Who hears of outcomes.
 pub type Events = Arc<dyn Fn(&serde_json::Value) + Send + Sync>;
 
+/// The format of an input that nobody named, as in synchronous calls.
+const CONTENT_TYPE_DEFAULT: ContentType = ContentType::new(Format::Csv);
+
 /// Mebibytes of inputs held at once, over all requests that run. Reason: two of the largest.
 const HELD_MIB_MAX: usize = 2048;
 
@@ -34,6 +37,15 @@ pub struct Runner {
     database: Database,
     events: Events,
     held_mib: Semaphore,
+}
+
+/// What the model is asked.
+struct Input<'a> {
+    body: Bytes,
+    /// What the object's own metadata say.
+    content_type: Option<String>,
+    /// Its share of the memory of inputs.
+    _held: Option<SemaphorePermit<'a>>,
 }
 
 /// What became of a request.
@@ -90,8 +102,8 @@ impl Runner {
     }
 
     async fn answer(&self, request: &AsyncRequest, body: Option<Vec<u8>>) -> Result<Outcome, String> {
-        let (body, _held) = match (body, &request.input_location) {
-            (Some(body), _) => (Bytes::from(body), None),
+        let input = match (body, &request.input_location) {
+            (Some(body), _) => Input { body: body.into(), content_type: None, _held: None },
             (None, Some(location)) => {
                 let begun = Instant::now();
                 let fetched = self.fetch(location).await;
@@ -99,16 +111,12 @@ impl Runner {
                     variant.measure(Measure::RequestDownloadFailures, f64::from(u8::from(fetched.is_err())));
                     variant.measure_time(Measure::RequestDownloadLatency, begun.elapsed());
                 });
-                let (body, held) = fetched?;
-                (body, Some(held))
+                fetched?
             }
             (None, None) => return Err("the request has neither InputLocation nor a body".into()),
         };
-        let Some(content_type) = &request.content_type else {
-            return Err("ContentType: expected a media type, found none".into());
-        };
-        let content_type =
-            ContentType::parse(content_type).map_err(|error| format!("ContentType: {error}"))?;
+        let Input { body, content_type, _held } = input;
+        let content_type = content_type_of(request.content_type.as_deref(), content_type.as_deref())?;
         let started = Instant::now();
         let invocation = Invocation {
             endpoint: &request.endpoint,
@@ -133,7 +141,7 @@ impl Runner {
         }
     }
 
-    async fn fetch(&self, location: &str) -> Result<(Bytes, SemaphorePermit<'_>), String> {
+    async fn fetch(&self, location: &str) -> Result<Input<'_>, String> {
         let failed = |error: &dyn std::fmt::Display| format!("failed to download {location}: {error}");
         let (bucket, key) = Buckets::parse_url(location).map_err(|error| failed(&error))?;
         let store = self.buckets.of(&bucket).map_err(|error| failed(&error))?;
@@ -145,8 +153,10 @@ impl Runner {
         }
         let mib = u32::try_from(size_bytes >> 20).unwrap_or(u32::MAX) + 1;
         let held = self.held_mib.acquire_many(mib).await.map_err(|error| failed(&error))?;
+        let content_type =
+            answer.attributes.get(&Attribute::ContentType).map(|value| value.as_ref().to_owned());
         let body = answer.bytes().await.map_err(|error| failed(&error))?;
-        Ok((body, held))
+        Ok(Input { body, content_type, _held: Some(held) })
     }
 
     /// Stores the outcome; one whose answer cannot be stored has failed.
@@ -177,6 +187,16 @@ impl Runner {
     async fn put(&self, location: &str, body: Bytes, content_type: &'static str) -> Result<(), String> {
         let put = upload::put(&self.buckets, location, body, content_type).await;
         put.map_err(|error| format!("failed to upload {location}: {error:#}"))
+    }
+}
+
+/// The format of an input: as the call says, else as its object says (the SageMaker SDK names it there alone), else the
+/// format of every invocation without one.
+fn content_type_of(of_call: Option<&str>, of_object: Option<&str>) -> Result<ContentType, String> {
+    let is_said = |text: &&str| !text.ends_with("/octet-stream");
+    match of_call.or(of_object).filter(is_said) {
+        None => Ok(CONTENT_TYPE_DEFAULT),
+        Some(text) => ContentType::parse(text).map_err(|error| format!("ContentType: {error}")),
     }
 }
 
@@ -214,4 +234,21 @@ fn event(request: &AsyncRequest, outcome: &Outcome) -> serde_json::Value {
         }
     }
     event
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_call_names_the_format_or_else_the_object() {
+        let check = |of_call, of_object, expected: &str| {
+            assert_eq!(content_type_of(of_call, of_object).unwrap().as_str(), expected);
+        };
+        check(Some("application/json"), Some("text/csv"), "application/json");
+        check(None, Some("application/jsonlines"), "application/jsonlines");
+        check(None, Some("binary/octet-stream"), "text/csv");
+        check(None, None, "text/csv");
+        assert!(content_type_of(Some("image/png"), None).is_err());
+    }
 }

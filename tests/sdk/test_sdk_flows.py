@@ -1,0 +1,149 @@
+"""The SageMaker Python SDK, second and third line: scripts as users write them, in a process of their own that knows
+nothing but the environment variables. Only the naps of the SDKs' polling loops are shortened (flows/quick)."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import harness
+import hosting
+
+FLOWS = pathlib.Path(__file__).parent / "flows"
+
+# A script that takes longer hangs. Reason: each takes some ten seconds, half of them imports.
+FLOW_S_MAX = 300
+
+# What the SDKs need to be told beside the address: their own STS and telemetry clients do not honour it.
+SDK_CONFIG = """SchemaVersion: '1.0'
+SageMaker:
+  PythonSDK:
+    Modules:
+      TelemetryOptOut: true
+"""
+
+
+@pytest.fixture(scope="module")
+def files(booster, cancer, tmp_path_factory):
+    """An archive, and the rows of a request with the scores that they should have."""
+    folder = tmp_path_factory.mktemp("flows")
+    archive = harness.archive(harness.save(booster, folder / "model"), folder / "model.tar.gz")
+    rows = np.nan_to_num(cancer[0][:20])
+    np.save(folder / "rows.npy", rows)
+    (folder / "config.yaml").write_text(SDK_CONFIG)
+    import xgboost
+
+    return folder, archive, booster.predict(xgboost.DMatrix(rows))
+
+
+@pytest.fixture
+def flow(platform, files):
+    """Runs a script; gives the last line that it printed, parsed."""
+
+    def run(name, python=sys.executable):
+        folder, archive, _ = files
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),
+            "PYTHONPATH": str(FLOWS / "quick"),
+            "SAGEMAKER_USER_CONFIG_OVERRIDE": str(folder / "config.yaml"),
+            "SAGEMAKER_SUPPRESS_V2_WARNING": "1",
+            **hosting.environment(platform.server),
+        }
+        done = subprocess.run(
+            [python, FLOWS / f"{name}.py", archive, folder / "rows.npy", hosting.ROLE],
+            env=environment,
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=FLOW_S_MAX,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        # Behind the SDK's own marks of progress.
+        last = done.stdout.strip().splitlines()[-1]
+        return json.loads(last[last.index("{") :])
+
+    return run
+
+
+@pytest.fixture
+def v3():
+    """The interpreter of the third line's own environment."""
+    python = harness.ROOT / ".venv-v3" / "bin" / "python"
+    assert python.exists(), f"{python} is not there: run `make setup`"
+    return python
+
+
+def scores(answer):
+    """The numbers of a CSV answer, as text or as the rows that CSVDeserializer makes of it."""
+    if isinstance(answer, str):
+        return [float(line) for line in answer.split()]
+    return [float(value) for row in answer for value in row]
+
+
+def same(answer, files):
+    np.testing.assert_allclose(scores(answer), files[2], rtol=1e-5)
+
+
+def test_v2_deploys_predicts_updates_and_cleans_up(flow, files):
+    result = flow("v2_deploy")
+    same(result["scores"], files)
+    same(result["again"], files)
+    same(result["streamed"], files)
+    assert result["instances"] == 2
+    assert result["monitors"] == 0 and result["left"] == []
+
+
+def test_v2_splits_traffic_and_shifts_it(flow, files):
+    result = flow("v2_variants")
+    # Binomial(300, 0.9): six standard deviations around 270.
+    assert 238 <= result["before"]["a"] <= 300 and sum(result["before"].values()) == 300
+    assert result["after"] == {"b": 50}
+    np.testing.assert_allclose(result["named"]["predictions"][0]["score"], files[2][0], rtol=1e-5)
+
+
+def test_v2_serves_many_models_behind_one_endpoint(flow, files):
+    result = flow("v2_multi_model")
+    assert result["listed"] == ["copied.tar.gz", "local.tar.gz"]
+    same(result["local"], files)
+    same(result["copied"], files)
+    assert "Failed to download model data" in result["refused"]
+
+
+def test_v2_infers_asynchronously(flow, files):
+    result = flow("v2_async")
+    same(result["scores"], files)
+    assert result["output"].startswith("s3://flow-v2-async/out/") and result["output"].endswith(".out")
+    assert result["failure"].startswith("AsyncInferenceModelError")
+
+
+def test_v2_serves_without_instances_and_captures(flow, files):
+    result = flow("v2_serverless_capture")
+    same(result["cold"], files)
+    same(result["warm"], files)
+    assert result["described"] == "Started"
+    (line,) = result["lines"]
+    assert line["eventMetadata"]["inferenceId"] == "id-1"
+    assert line["eventMetadata"]["customAttributes"] == ["k=v"]
+    same(line["captureData"]["endpointOutput"]["data"], files)
+    assert line["captureData"]["endpointInput"]["encoding"] == "CSV"
+    (file,) = result["files"]
+    assert file.startswith("s3://flow-v2-capture/captured/flow-v2-capture/AllTraffic/") and file.endswith(".jsonl")
+
+
+def test_v3_resources_create_invoke_shift_and_delete(flow, v3, files):
+    result = flow("v3_resources", v3)
+    same(result["scores"], files)
+    assert (result["first"], result["second"]) == ("a", "b")
+    assert result["weights"] == {"a": 3.0, "b": 1.0}
+    assert result["listed"] == ["flow-v3-resources"] and result["status"] == "InService" and result["gone"]
+
+
+def test_v3_model_builder_builds_and_deploys(flow, v3, files):
+    result = flow("v3_model_builder", v3)
+    same(result["scores"], files)
+    assert result["model"] == "flow-v3-builder" and result["status"] == "InService"
