@@ -82,7 +82,7 @@ async fn reply(
     let (body, _share) = body::read(body, shared, PREFIX_BYTES + MESSAGE_BYTES_MAX)
         .await
         .map_err(|error| GrpcError::new(GrpcCode::ResourceExhausted, error.to_string()))?;
-    let message = unframe(body)?;
+    let message = unframe(&body)?;
     let Ok(place) = Arc::clone(&shared.control_places).try_acquire_owned() else {
         return Err(GrpcError::new(GrpcCode::Unavailable, "expected fewer requests at once, found too many"));
     };
@@ -96,7 +96,7 @@ async fn reply(
 }
 
 /// The one message of a call.
-fn unframe(body: Bytes) -> Result<Bytes, GrpcError> {
+fn unframe(body: &Bytes) -> Result<Bytes, GrpcError> {
     let refused = |found: &str| {
         GrpcError::new(GrpcCode::InvalidArgument, format!("body: expected one plain message, found {found}"))
     };
@@ -203,7 +203,7 @@ mod tests {
     use super::*;
 
     fn check(body: &'static [u8], expected: Result<&[u8], GrpcCode>) {
-        let found = unframe(Bytes::from_static(body));
+        let found = unframe(&Bytes::from_static(body));
         assert_eq!(found.as_deref().map_err(|error| error.code), expected, "{body:?}");
     }
 
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_message_is_framed_as_it_is_read() {
-        assert_eq!(unframe(frame(b"abc").unwrap()).unwrap(), "abc");
+        assert_eq!(unframe(&frame(b"abc").unwrap()).unwrap(), "abc");
     }
 
     #[test]

@@ -190,6 +190,6 @@ impl Body for Channel {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.hint.clone()
+        self.hint
     }
 }
