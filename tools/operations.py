@@ -165,9 +165,9 @@ def groups(names):
     return sorted(found.items())
 
 
-def section(service):
+def section(service, session):
     title, way = SERVICES[service]
-    names = botocore.session.get_session().get_service_model(service).operation_names
+    names = session.get_service_model(service).operation_names
     notes = NOTES[service]
     missing = [name for name in names if name not in notes]
     lines = [f"## {title}", "", f"{way}. Served: {len(notes)} of {len(names)}.", "", "| Operation | Verdict | Note |", "|---|---|---|"]
@@ -181,7 +181,8 @@ def section(service):
 
 def text():
     """The whole page."""
-    return "\n".join([HEAD, *map(section, SERVICES)])
+    session = botocore.session.get_session()
+    return "\n".join([HEAD, *(section(service, session) for service in SERVICES)])
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 path and the words of AWS; every answer has the members and types that its shape has, and no others."""
 
 import datetime
+import functools
 import json
 import pathlib
 import re
@@ -51,7 +52,9 @@ JAVA = [
 LONG_MAX = 20_000
 
 
+@functools.cache
 def model(service):
+    """A service's model; reading that of SageMaker takes a second."""
     return botocore.session.get_session().get_service_model(service)
 
 

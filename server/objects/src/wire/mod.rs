@@ -19,6 +19,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use http::{Method, Request, Response, StatusCode};
+use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::host::SingleDomain;
 use s3s::service::{S3Service, S3ServiceBuilder};
 
@@ -27,6 +28,10 @@ use crate::directory::Directory;
 use crate::error::{Error, Result};
 
 pub(crate) use face::Face;
+
+/// The most bytes of a document in a request. Reason: ten thousand parts with their checksums take three MiB, a thousand keys
+/// to delete no more; they are read whole.
+const XML_BYTES_MAX: usize = 4 << 20;
 
 /// What answers say besides what is stored.
 #[derive(Debug, Clone)]
@@ -58,7 +63,10 @@ impl S3Wire {
     /// # Errors
     /// When the domain is none.
     pub fn new(store: Arc<Directory>, options: WireOptions) -> Result<Self> {
+        let mut config = S3Config::default();
+        config.xml_max_body_size = XML_BYTES_MAX;
         let mut builder = S3ServiceBuilder::new(Face::new(Arc::clone(&store), options.clone()));
+        builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
         if let Some(domain) = &options.domain {
             let host = SingleDomain::new(domain).map_err(|_| Error::Argument {
                 name: "domain",
@@ -84,12 +92,13 @@ impl S3Wire {
     async fn answer(&self, request: Request<Body>) -> s3s::S3Result<Response<Body>> {
         request::check_owner(request.headers(), &self.options.account)?;
         request::check_encryption(request.headers())?;
+        request::check_form(&request)?;
         let named = request::resource(&request, self.options.domain.as_deref());
         sub_resource::refuse_unknown(&request, named.1.is_some())?;
-        if let Some(found) = sub_resource::find(&request) {
-            if let Some(response) = sub_resource::answer(&self.store, &self.options, found, named).await? {
-                return Ok(response);
-            }
+        if let Some(found) = sub_resource::find(&request)
+            && let Some(response) = sub_resource::answer(&self.store, &self.options, found, named).await?
+        {
+            return Ok(response);
         }
         let request = request::prepared(request)?;
         self.service.call(request).await.map_err(|failure| {
