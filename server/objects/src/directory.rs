@@ -38,7 +38,7 @@ const JOBS_MAX: usize = 3;
 const LOOKS_MAX: usize = 16;
 
 /// How old an unfinished upload may get. Reason: its parts take space that nobody sees; clients finish within hours.
-const UPLOAD_AGE_MAX_MS: i64 = 7 * 24 * 3600 * 1000;
+pub(crate) const UPLOAD_AGE_MAX_MS: i64 = 7 * 24 * 3600 * 1000;
 
 /// A store of buckets in a directory.
 #[derive(Debug)]

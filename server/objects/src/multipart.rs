@@ -11,7 +11,7 @@ use futures_util::Stream;
 
 use crate::condition::Conditions;
 use crate::digest::{self, Algorithm, ChecksumDigester, Checksums, hex};
-use crate::directory::{Directory, end_uploads};
+use crate::directory::{Directory, UPLOAD_AGE_MAX_MS, end_uploads};
 use crate::error::{Error, Result, io as io_at};
 use crate::index::chores::{self, Chore};
 use crate::index::uploads::{self, UploadDetails, UploadRecord, UploadedPart};
@@ -64,10 +64,16 @@ impl Directory {
         let upload = UploadRecord { id: id.clone(), key: key.to_owned(), created_ms: now_ms(), details };
         let bucket = bucket.to_owned();
         self.blocking(move |store| {
-            store.index.write(|transaction| {
+            let removals = store.index.write(|transaction| {
                 let bucket = buckets::id(transaction, &bucket)?;
-                uploads::create(transaction, bucket, &upload)
-            })
+                // Room is made by who needs it: a server that runs for months has no start to do it.
+                let stale = uploads::stale(transaction, now_ms() - UPLOAD_AGE_MAX_MS)?;
+                let removals = end_uploads(transaction, &stale)?;
+                uploads::create(transaction, bucket, &upload)?;
+                Ok(removals)
+            })?;
+            store.do_chores(&removals);
+            Ok(())
         })
         .await?;
         Ok(id)

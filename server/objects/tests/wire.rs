@@ -564,6 +564,9 @@ async fn sub_resources_answer_as_of_a_fresh_bucket() {
     wire.check("GET /bucket/k?versionId=x", &[], "", 404, "NoSuchVersion").await;
     wire.check("GET /bucket/k?versionId=null", &[], "", 200, "").await;
     wire.check("POST /bucket/k", &[], "x", 501, "NotImplemented").await;
+    let form = ("content-type", "multipart/form-data; boundary=x");
+    wire.check("POST /bucket", &[form], "--x--", 501, "NotImplemented").await;
+    wire.check("GET /bucket?uploads&delimiter=%2F", &[], "", 501, "NotImplemented").await;
 }
 
 #[tokio::test]

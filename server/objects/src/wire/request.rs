@@ -5,9 +5,10 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::header::{
-    AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, RANGE,
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue,
+    RANGE,
 };
-use http::{Request, Uri};
+use http::{Method, Request, Uri};
 use http_body::{Frame, SizeHint};
 use percent_encoding::percent_decode_str;
 use s3s::{S3Error, S3ErrorCode, S3Result};
@@ -54,6 +55,19 @@ pub(super) fn check_encryption(headers: &HeaderMap) -> S3Result<()> {
     let name = "x-amz-server-side-encryption-customer-algorithm";
     if headers.contains_key(name) {
         let message = format!("{name}: expected none, since this store does not encrypt, found one");
+        return Err(S3Error::with_message(S3ErrorCode::NotImplemented, message));
+    }
+    Ok(())
+}
+
+/// Refuses uploads by browsers' forms: their signatures stand in the body, where nobody has checked them.
+pub(super) fn check_form<B>(request: &Request<B>) -> S3Result<()> {
+    const FORM: &[u8] = b"multipart/form-data";
+    let content_type = request.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    let is_form = content_type.get(..FORM.len()).is_some_and(|start| start.eq_ignore_ascii_case(FORM));
+    if is_form && request.method() == Method::POST {
+        let message =
+            "content-type: expected none of a form, since this store takes no uploads by forms, found one";
         return Err(S3Error::with_message(S3ErrorCode::NotImplemented, message));
     }
     Ok(())

@@ -161,6 +161,11 @@ impl Face {
     ) -> S3Result<ListMultipartUploadsOutput> {
         let input = request.input;
         let limit = limit("max-uploads", input.max_uploads)?;
+        if input.delimiter.as_ref().is_some_and(|delimiter| !delimiter.is_empty()) {
+            let message =
+                "delimiter: expected none in a list of uploads, which are not rolled up here, found one";
+            return Err(S3Error::with_message(S3ErrorCode::NotImplemented, message));
+        }
         let key = input.key_marker.clone().unwrap_or_default();
         // Without an id, what is asked for begins after all uploads of the key.
         let id = input
