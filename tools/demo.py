@@ -1,11 +1,13 @@
-"""The whole story on real data: train, serve, score in five formats, replace the model under load.
+"""The whole story on real data: train two models, start the platform, deploy them behind one endpoint with boto3, look at the
+split and the latency of each, and shift traffic by a canary deployment while requests run.
 
 Run it with `make demo`, which builds the programs and sets up XGBoost first. It uses a folder of its own, free ports of
 loopback, and leaves nothing running.
 """
 
+import collections
+import datetime
 import json
-import logging
 import os
 import pathlib
 import subprocess
@@ -15,18 +17,29 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 os.environ.setdefault("CLARY_PROGRAMS", str(ROOT / "target/release"))
-# The SDK, which writes the records, has news of its own to tell.
+# The SDK, which writes the records of one of the formats, has news of its own to tell.
 os.environ.setdefault("SAGEMAKER_SUPPRESS_V2_WARNING", "1")
-logging.disable(logging.WARNING)
 sys.path.insert(0, str(ROOT / "tests/sdk"))
 
+import logging  # noqa: E402
+
+logging.disable(logging.WARNING)
+
 import harness  # noqa: E402
+import hosting  # noqa: E402
 import numpy as np  # noqa: E402
 from sklearn.datasets import load_breast_cancer  # noqa: E402
 
 # Gentle enough for a laptop that does other things as well.
-REQUESTS_PER_SECOND = 1000
-LOAD_S = 8
+REQUESTS_PER_SECOND = 500
+# How long the canary is watched before the rest follows.
+BAKING_S = 3
+CALLS = 1000
+ENDPOINT = "tumours"
+VARIANTS = {
+    "Shallow": {"objective": "binary:logistic", "num_round": 20, "max_depth": 2, "eta": 0.3},
+    "Deep": {"objective": "binary:logistic", "num_round": 200, "max_depth": 6, "eta": 0.1},
+}
 
 
 def say(text=""):
@@ -63,9 +76,33 @@ def data(folder):
     return rows[held], labels[held]
 
 
-def score_in_five_formats(server, rows, labels):
+def deploy(clients, folder):
+    """Models, a configuration of 90 to 10, and the endpoint: the calls that any SageMaker user makes."""
+    clients.s3.create_bucket(Bucket=hosting.BUCKET)
+    for name in VARIANTS:
+        key = f"{name.lower()}/model.tar.gz"
+        clients.s3.upload_file(str(folder / name / "model.tar.gz"), hosting.BUCKET, key)
+        clients.create_model(name.lower(), f"s3://{hosting.BUCKET}/{key}")
+        say(f"   s3://{hosting.BUCKET}/{key}: uploaded, and model {name.lower()!r} created")
+    clients.create_config("ninety-ten", {"Shallow": ("shallow", 90), "Deep": ("deep", 10)})
+    started = time.monotonic()
+    clients.create_endpoint(ENDPOINT, "ninety-ten")
+    say(f"   endpoint {ENDPOINT!r} is InService after {time.monotonic() - started:.2f} s")
+
+
+def score_in_five_formats(clients, rows, labels):
     """Shows that a row's score is the same bits in every format, and how often it is right."""
-    found = {name: server.scores(write(rows), name) for name, write in harness.FORMATS.items()}
+    found = {}
+    for name, write in harness.FORMATS.items():
+        answer = clients.runtime.invoke_endpoint(
+            EndpointName=ENDPOINT,
+            Body=write(rows),
+            ContentType=name,
+            Accept="application/json",
+            TargetVariant="Deep",
+        )
+        predictions = json.loads(answer["Body"].read())["predictions"]
+        found[name] = np.array([row["score"] for row in predictions], dtype=np.float32)
     first = found["text/csv"]
     say(f"   {'request format':<36}{'score of row 1':>16}{'accuracy':>11}   bits")
     for name, scores in found.items():
@@ -76,43 +113,129 @@ def score_in_five_formats(server, rows, labels):
         sys.exit("the formats disagree")
 
 
-def digest(server, body):
-    return server.invoke(body, "text/csv").headers["X-Clary-Artifact"]
+def invoke(clients, rows, labels):
+    """A thousand calls of one row; who answered, how right and how fast."""
+    taken, right = collections.defaultdict(list), collections.Counter()
+    bodies = [harness.to_csv(row[None]) for row in rows]
+    for call in range(CALLS):
+        began = time.perf_counter()
+        index = call % len(rows)
+        answer = clients.runtime.invoke_endpoint(
+            EndpointName=ENDPOINT, Body=bodies[index], ContentType="text/csv", Accept="text/csv"
+        )
+        score = float(answer["Body"].read())
+        variant = answer["InvokedProductionVariant"]
+        taken[variant].append(time.perf_counter() - began)
+        right[variant] += (score > 0.5) == labels[index]
+    return taken, right
 
 
-def replace_under_load(server, folder, serving, rows):
-    """Loads the server and replaces the model half-way; gives both digests and the report."""
-    body = harness.to_csv(rows[:1])
-    (folder / "row.csv").write_text(body)
+def latencies(clients, name, calls):
+    """What CloudWatch says of a variant: the mean microseconds of the model and of everything else. Ten seconds are one
+    point, so it may take as long until all calls are there."""
+    watch = hosting.client(clients.server, "cloudwatch")
+
+    def point(metric):
+        now = datetime.datetime.now(datetime.timezone.utc)
+        points = watch.get_metric_statistics(
+            Namespace="AWS/SageMaker",
+            MetricName=metric,
+            Dimensions=[{"Name": "EndpointName", "Value": ENDPOINT}, {"Name": "VariantName", "Value": name}],
+            StartTime=now - datetime.timedelta(hours=1),
+            EndTime=now + datetime.timedelta(hours=1),
+            Period=60,
+            Statistics=["Sum", "SampleCount"],
+        )["Datapoints"]
+        return sum(point["Sum"] for point in points), sum(point["SampleCount"] for point in points)
+
+    clients.server.wait_until(lambda: point("ModelLatency")[1] >= calls)
+    return [total / max(count, 1) for total, count in map(point, ("ModelLatency", "OverheadLatency"))]
+
+
+def show_split(clients, rows, labels):
+    taken, right = invoke(clients, rows, labels)
+    say(f"   {'variant':<10}{'weight':>8}{'calls':>8}{'accuracy':>11}{'model':>12}{'overhead':>12}{'seen by boto3':>16}")
+    for name, weight in (("Shallow", 90), ("Deep", 10)):
+        calls = taken[name]
+        model, overhead = latencies(clients, name, len(calls))
+        median = np.median(calls) * 1e3 if calls else float("nan")
+        say(
+            f"   {name:<10}{weight:>8}{len(calls):>8}{right[name] / max(len(calls), 1):>10.1%}"
+            f"{model:>9.1f} µs{overhead:>9.1f} µs{median:>13.2f} ms"
+        )
+
+
+def load(server, folder, seconds):
+    """Starts an open-loop load on the endpoint."""
     report = folder / "report.json"
-    command = [harness.program("clary-loadtest"), "--quiet", "--json", report, "run", server.url + "/invocations"]
-    command += ["--rate", REQUESTS_PER_SECOND, "--poisson", "--duration", f"{LOAD_S}s", "--connections", 8]
-    command += ["--data", folder / "row.csv", "--content-type", "text/csv"]
-    say(f"   {REQUESTS_PER_SECOND:,} requests a second for {LOAD_S} s, one row each, at random moments")
-    before = digest(server, body)
-    load = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    time.sleep(LOAD_S / 2)
-    say("   half-way: the new model.tar.gz is renamed over the old one")
-    os.replace(folder / "second/model.tar.gz", serving)
-    server.wait_until(lambda: digest(server, body) != before)
-    after = digest(server, body)
-    output, _ = load.communicate(timeout=LOAD_S + harness.WAIT_S)
-    if load.returncode != 0:
+    command = [harness.program("clary-loadtest"), "--quiet", "--json", report, "run"]
+    command += [f"{server.url}/endpoints/{ENDPOINT}/invocations", "--rate", REQUESTS_PER_SECOND, "--poisson"]
+    command += ["--duration", f"{seconds}s", "--connections", 8, "--content-type", "text/csv"]
+    command += ["--data", folder / "row.csv"]
+    process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return process, report
+
+
+def shift(clients, folder):
+    """To 50 to 50 by a canary deployment, under load."""
+    clients.create_config("fifty-fifty", {name: instances(name.lower(), 50) for name in VARIANTS})
+    seconds = 2 * BAKING_S + 6
+    process, report = load(clients.server, folder, seconds)
+    say(f"   {REQUESTS_PER_SECOND} requests a second for {seconds} s, one row each, at random moments")
+    time.sleep(2)
+    clients.sagemaker.update_endpoint(
+        EndpointName=ENDPOINT,
+        EndpointConfigName="fifty-fifty",
+        DeploymentConfig={
+            "BlueGreenUpdatePolicy": {
+                "TrafficRoutingConfiguration": {
+                    "Type": "CANARY",
+                    "CanarySize": {"Type": "CAPACITY_PERCENT", "Value": 25},
+                    "WaitIntervalInSeconds": BAKING_S,
+                },
+                "MaximumExecutionTimeoutInSeconds": 600,
+            }
+        },
+    )
+    began, shown = time.monotonic(), None
+    while True:
+        endpoint = clients.sagemaker.describe_endpoint(EndpointName=ENDPOINT)
+        status = endpoint["EndpointStatus"]
+        variants = endpoint.get("PendingDeploymentSummary", endpoint).get("ProductionVariants", [])
+        steps = sorted({step["Status"] for variant in variants for step in variant.get("VariantStatus", [])})
+        if (status, steps) != shown:
+            say(f"   after {time.monotonic() - began:4.1f} s: {status} {', '.join(steps)}")
+            shown = (status, steps)
+        if status != "Updating":
+            break
+        time.sleep(0.05)
+    if status != "InService" or endpoint["EndpointConfigName"] != "fifty-fifty":
+        sys.exit(f"the deployment failed: {endpoint}")
+    output, _ = process.communicate(timeout=seconds + harness.WAIT_S)
+    if process.returncode != 0:
         sys.exit(f"clary-loadtest failed:\n{output}")
-    return before, after, json.loads(report.read_text())
+    return json.loads(report.read_text())
 
 
-def summarise(before, after, report):
+def instances(model, weight):
+    """A variant of four instances, so that a canary can be a part of them."""
+    return {
+        "ModelName": model,
+        "InitialInstanceCount": 4,
+        "InstanceType": "ml.m5.large",
+        "InitialVariantWeight": weight,
+    }
+
+
+def summarise(report):
     """Says what happened, and fails when a request did."""
-    answers, latency = report["headers"]["x-clary-artifact"], report["latency_ms"]
-    rate = f"{report['rate_achieved']:,.0f} requests a second"
-    say(f"   {report['answers']:,} answers, {report['errors']} failures, {rate}")
+    answers, latency = report["headers"]["x-amzn-invoked-production-variant"], report["latency_ms"]
+    say(f"   {report['answers']:,} answers, {report['errors']} failures")
     say(f"   from the intended start of each: p50 {latency['p50']:.2f} ms, p99 {latency['p99']:.2f} ms")
-    for name, value in (("old", before), ("new", after)):
-        say(f"   {answers.get(value, 0):>8,} answers by the {name} model, {value[:16]}…")
-    if report["errors"] or set(answers) != {before, after}:
-        sys.exit(f"a request failed, or was answered by neither model: {report}")
-    say("   Every request was answered, each by exactly one of the two models.")
+    say("   by variant: " + ", ".join(f"{name} {answers[name]:,}" for name in VARIANTS if name in answers))
+    if report["errors"] or set(answers) - set(VARIANTS):
+        sys.exit(f"a request failed: {report}")
+    say("   Every request was answered.")
 
 
 def main():
@@ -121,26 +244,30 @@ def main():
         folder = pathlib.Path(name)
         step(1, "Real data")
         rows, labels = data(folder)
+        (folder / "row.csv").write_text(harness.to_csv(rows[:1]))
 
-        step(2, "Train: the real XGBoost, through clary-train")
-        settings = {"objective": "binary:logistic", "num_round": 50, "max_depth": 4, "eta": 0.2}
-        say(f"   last round: {train(folder, folder / 'out', settings)}")
-        serving = folder / "out/model.tar.gz"
-        say(f"   out/model.tar.gz: {serving.stat().st_size:,} bytes")
+        step(2, "Train two models: the real XGBoost, through clary-train")
+        for variant, settings in VARIANTS.items():
+            say(f"   last round: {train(folder, folder / variant, settings)}")
 
-        step(3, "Serve it, and score the held-out rows in five formats")
+        step(3, "Start the platform, and deploy both behind one endpoint, 90 to 10")
         launched = time.monotonic()
-        with harness.serve(serving, {"CLARY_SCRATCH": str(folder)}) as server:
+        with hosting.up(folder / "data") as server:
             server.ready()
-            say(f"   $ clary serve --model out/model.tar.gz     (healthy after {time.monotonic() - launched:.3f} s)")
-            score_in_five_formats(server, rows, labels)
+            say(f"   $ clary up --data data     (healthy after {time.monotonic() - launched:.3f} s)")
+            clients = hosting.Clients(server)
+            deploy(clients, folder)
 
-            step(4, "Replace the model under load")
-            say(f"   last round: {train(folder, folder / 'second', {**settings, 'max_depth': 2, 'num_round': 80})}")
-            before, after, report = replace_under_load(server, folder, serving, rows)
-            summarise(before, after, report)
+            step(4, "Score the held-out rows in five formats")
+            score_in_five_formats(clients, rows, labels)
 
-            step(5, "Stop")
+            step(5, f"Invoke it {CALLS:,} times with boto3")
+            show_split(clients, rows, labels)
+
+            step(6, "Shift to 50 to 50 by a canary deployment, while requests run")
+            summarise(shift(clients, folder))
+
+            step(7, "Stop")
             code = server.stop()
             say(f"   SIGTERM: requests in flight were finished, exit code {code}")
             if code != 0:
