@@ -70,12 +70,16 @@ def flow(platform, files):
     return run
 
 
-@pytest.fixture
-def v3():
-    """The interpreter of the third line's own environment."""
-    python = harness.ROOT / ".venv-v3" / "bin" / "python"
+def environment_of(name):
+    """The interpreter of a virtual environment of its own."""
+    python = harness.ROOT / f".venv-{name}" / "bin" / "python"
     assert python.exists(), f"{python} is not there: run `make setup`"
     return python
+
+
+@pytest.fixture
+def v3():
+    return environment_of("v3")
 
 
 def scores(answer):
@@ -147,3 +151,17 @@ def test_v3_model_builder_builds_and_deploys(flow, v3, files):
     result = flow("v3_model_builder", v3)
     same(result["scores"], files)
     assert result["model"] == "flow-v3-builder" and result["status"] == "InService"
+
+
+@pytest.mark.parametrize("year", ["now", "2023"])
+def test_boto3_hosts_scales_and_watches(flow, files, year):
+    result = flow("boto3_hosting", sys.executable if year == "now" else environment_of("2023"))
+    assert result["version"].startswith("1.28." if year == "2023" else "1.44.")
+    assert result["keys"] == ["copied", "large", "model.tar.gz"]
+    assert result["variants"] == ["a", "b", "b", "c"]
+    same(result["scores"], files)
+    # Refused by the service, and failed by the model.
+    assert result["refused"] == "ValidationError" and result["failed"] == 415
+    assert result["alarms"] == 2 and result["invocations"] >= 1 and result["lines"] >= 1
+    assert result["account"] == hosting.ACCOUNT and f":{hosting.ACCOUNT}:" in result["arn"]
+    assert result["tags"] == [{"Key": "team", "Value": "flows"}]
