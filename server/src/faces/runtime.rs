@@ -8,8 +8,10 @@ mod headers;
 use std::sync::Arc;
 use std::time::Instant;
 
+use access::{Caller, Protocol};
 use bytes::Bytes;
 use codecs::{ContentType, Format};
+use wire::{AwsError, Timestamp};
 
 use super::container::{InvocationHeaders, Payload, RequestClock};
 use crate::error::Error;
@@ -105,6 +107,7 @@ pub fn admit(platform: &Platform, asked: &Asked<'_>) -> Result<Payload, Refusal>
 /// When there is no prediction.
 pub async fn invoke(
     platform: &Platform,
+    caller: &Caller,
     asked: &Asked<'_>,
     payload: &Payload,
     body: Bytes,
@@ -127,6 +130,9 @@ pub async fn invoke(
         started: asked.clock.started,
         deadline: asked.clock.started + platform.request_timeout,
     };
+    if caller.has_variant_rate() {
+        take_turn(platform, caller, &invocation)?;
+    }
     let invoked = platform.server.invoke(&invocation, body.clone()).await;
     match invoked.result {
         Err(Error::ModelCold { variant, cache }) => {
@@ -142,6 +148,16 @@ pub async fn invoke(
         }
         _ => predicted(invoked),
     }
+}
+
+/// Takes the request out of its caller's rate to the variant that will answer: the same draw chooses the same again.
+fn take_turn(platform: &Platform, caller: &Caller, invocation: &Invocation<'_>) -> Result<(), AwsError> {
+    let Some(endpoint) = platform.server.endpoint(invocation.endpoint) else { return Ok(()) };
+    // What cannot be chosen is refused where it is invoked.
+    let Ok(arm) = endpoint.choose_for(invocation) else { return Ok(()) };
+    let variant = String::from_utf8_lossy(&endpoint.arms()[arm].name);
+    let turn = caller.admit(invocation.endpoint, &variant, Timestamp::now());
+    turn.map_err(|refusal| refusal.to_error(Protocol::Runtime))
 }
 
 fn predicted(invoked: Invoked) -> Result<Predicted, Failed> {
