@@ -6,6 +6,7 @@ use serde_json::Value;
 use wire::{Scope, Timestamp};
 
 use super::autoscaling::{Dimension, TargetKey};
+use super::autoscaling::target;
 use super::deployment::Policy;
 use super::endpoint::{ChangeKind, EndpointState, Fleet};
 use super::fleet::VariantProperty;
@@ -112,9 +113,12 @@ impl Control {
     /// # Errors
     /// When it does not exist, or is being created.
     pub async fn delete_endpoint(&self, name: &str) -> Result<(), ControlError> {
-        let deleted = self.change(name, |_, endpoint, state| {
+        let deleted = self.change(name, |connection, endpoint, state| {
             let now = Timestamp::now();
-            Ok((state.delete(&endpoint.name, now)?, now))
+            let next = state.delete(&endpoint.name, now)?;
+            // Another endpoint of this name begins without policies.
+            target::deregister_endpoint(connection, &endpoint.name)?;
+            Ok((next, now))
         });
         deleted.await.map(drop)
     }

@@ -4,7 +4,8 @@ use scaling::{ScheduleError, StepError, TrackingError};
 
 use super::TargetKey;
 use crate::control::alarms::AlarmError;
-use crate::control::{StateError, tags::TagError};
+use crate::control::tags::TagError;
+use crate::control::{ControlError, StateError};
 
 /// Why a call changed nothing.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +71,15 @@ pub enum AutoscalingError {
     /// The state cannot be read or written.
     #[error(transparent)]
     State(#[from] StateError),
+}
+
+impl From<AutoscalingError> for ControlError {
+    fn from(error: AutoscalingError) -> Self {
+        match error {
+            AutoscalingError::State(error) => Self::State(error),
+            other => Self::Refused(other.to_string()),
+        }
+    }
 }
 
 impl From<rusqlite::Error> for AutoscalingError {

@@ -135,7 +135,11 @@ mod tests {
         measure(&telemetry, "InvocationsPerInstance", 25.0);
         let found = load(series, "e", "v", NOW).unwrap();
         assert_eq!((found.concurrency_per_unit, found.rate_per_second), (Some(2.75), Some(5.0)));
-        assert_eq!(recommended(series, None, &[], 2, 2.0, found, NOW).unwrap(), 4, "2.75 on each of 2, 1.4 wanted");
+        assert_eq!(
+            recommended(series, None, &[], 2, 2.0, found, NOW).unwrap(),
+            4,
+            "2.75 on each of 2, 1.4 wanted"
+        );
 
         let key = TargetKey { endpoint: "e".into(), variant: "v".into(), dimension: Of::InstanceCount };
         let target: ScalableTarget = serde_json::from_value(json!({
