@@ -129,8 +129,8 @@ mod tests {
         Tags(pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())
     }
 
-    fn check_refused(member: Value, expected: &str) {
-        let error = Tags::parse(Some(&member)).expect_err("refused");
+    fn check_refused(member: &Value, expected: &str) {
+        let error = Tags::parse(Some(member)).expect_err("refused");
         assert!(error.to_string().contains(expected), "{error}");
     }
 
@@ -141,9 +141,9 @@ mod tests {
         assert_eq!(read, tags(&[("a", ""), ("b", "2")]));
         assert_eq!(read.to_json(), json!([{"Key": "a", "Value": ""}, {"Key": "b", "Value": "2"}]));
         assert_eq!(Tags::parse(None).expect("none"), Tags::default());
-        check_refused(json!([{"Key": "AWS:x", "Value": ""}]), "reserved");
-        check_refused(json!([{"Key": "k", "Value": "1"}, {"Key": "k", "Value": "2"}]), "found twice");
-        check_refused(json!([{"Key": "k"}]), "Key and Value");
+        check_refused(&json!([{"Key": "AWS:x", "Value": ""}]), "reserved");
+        check_refused(&json!([{"Key": "k", "Value": "1"}, {"Key": "k", "Value": "2"}]), "found twice");
+        check_refused(&json!([{"Key": "k"}]), "Key and Value");
     }
 
     #[tokio::test(flavor = "current_thread")]
