@@ -28,10 +28,9 @@ fn stored((name, created, modified, status): &(&str, i64, i64, &str)) -> Record 
 }
 
 /// Runs `work` over a state with the records of this file.
-fn with_records<T: Send + 'static>(
+async fn with_records<T: Send + 'static>(
     work: impl FnOnce(&Connection) -> Result<T, StateError> + Send + 'static,
 ) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let database = Database::in_memory().expect("a database");
     let all = move |connection: &rusqlite::Transaction<'_>| {
         for row in RECORDS {
@@ -39,7 +38,7 @@ fn with_records<T: Send + 'static>(
         }
         work(connection)
     };
-    runtime.block_on(database.transact(all)).expect("a transaction")
+    database.transact(all).await.expect("a transaction")
 }
 
 /// What `filter` shows, by the naive way.
@@ -82,8 +81,8 @@ fn paged(connection: &Connection, filter: &ListFilter) -> Result<Vec<String>, St
     }
 }
 
-#[test]
-fn every_filter_order_and_page_size_shows_what_the_naive_way_shows() {
+#[tokio::test]
+async fn every_filter_order_and_page_size_shows_what_the_naive_way_shows() {
     let filters = || {
         let sorts = [SortBy::CreationTime, SortBy::LastModifiedTime, SortBy::Name, SortBy::Status];
         let plain = |sort_by, is_ascending| ListFilter { sort_by, is_ascending, ..ListFilter::default() };
@@ -105,15 +104,16 @@ fn every_filter_order_and_page_size_shows_what_the_naive_way_shows() {
             .flat_map(|filter| (1..=6).map(move |limit| ListFilter { limit, ..filter.clone() }))
             .map(|filter| Ok((paged(connection, &filter)?, filter)))
             .collect::<Result<Vec<_>, StateError>>()
-    });
+    })
+    .await;
     assert_eq!(found.len(), 8 * 8 * 6);
     for (names, filter) in found {
         assert_eq!(names, naive(&filter), "{filter:?}");
     }
 }
 
-#[test]
-fn pages_stay_true_while_records_come_and_go() {
+#[tokio::test]
+async fn pages_stay_true_while_records_come_and_go() {
     let names = with_records(|connection| {
         let filter =
             ListFilter { sort_by: SortBy::Name, is_ascending: true, limit: 2, ..ListFilter::default() };
@@ -124,19 +124,21 @@ fn pages_stay_true_while_records_come_and_go() {
         insert(connection, Kind::Endpoint, &stored(&("cc", 1, 1, "")))?;
         let rest = paged(connection, &ListFilter { after: first.next.clone(), ..filter })?;
         Ok((first.records.into_iter().map(|record| record.name).collect::<Vec<_>>(), rest))
-    });
+    })
+    .await;
     assert_eq!(names.0, ["alpha", "Beta"]);
     assert_eq!(names.1, ["beta-2", "cc", "Delta-gam", "gamma"]);
 }
 
-#[test]
-fn names_are_taken_and_found_in_any_case() {
+#[tokio::test]
+async fn names_are_taken_and_found_in_any_case() {
     let (taken, found, other, count) = with_records(|connection| {
         let taken = !insert(connection, Kind::Endpoint, &stored(&("BETA", 1, 1, "")))?;
         let found = find(connection, Kind::Endpoint, "bEtA")?.map(|record| record.name);
         let other = find(connection, Kind::Model, "Beta")?;
         Ok((taken, found, other, count(connection, Kind::Endpoint)?))
-    });
+    })
+    .await;
     assert!(taken);
     assert_eq!(found.as_deref(), Some("Beta"));
     assert_eq!((other, count), (None, RECORDS.len()));
