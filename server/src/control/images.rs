@@ -141,10 +141,8 @@ fn load_options(variables: &[(String, String)]) -> Result<(LoadOptions, Option<C
     let environment = Environment::new(&pairs);
     let line = ["clary", "serve", "--model", "model"].map(OsString::from);
     let refused = |reason: &str| ImageError(format!("Environment: {}", reason.trim()));
-    let arguments = match config::parse(line, &environment).map_err(|error| refused(&error.message))? {
-        Command::Serve(arguments) => arguments,
-        _ => unreachable!("the line says serve"),
-    };
+    let command = config::parse(line, &environment).map_err(|error| refused(&error.message))?;
+    let Command::Serve(arguments) = command else { unreachable!("the line says serve") };
     let serve = arguments.resolve(&environment, |_| false);
     let default = |text: String| {
         let json = ContentType::new(Format::Json);
@@ -179,6 +177,7 @@ fn model_data(definition: &Value) -> Result<ModelData, ImageError> {
 }
 
 #[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "cases hand in literals")]
 mod tests {
     use serde_json::json;
 

@@ -197,6 +197,7 @@ fn refused(what: impl std::fmt::Display) -> ControlError {
 }
 
 #[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "cases hand in literals")]
 mod tests {
     use serde_json::json;
 
