@@ -111,7 +111,7 @@ impl Worker {
             Next::Finish => {
                 let green = self.settled((**green).clone());
                 self.log(&green, "in service");
-                self.log_others_leave(&blue);
+                self.log_replaced(&blue);
                 let last = deployment_config.clone().or(state.last_deployment_config);
                 let next = EndpointState {
                     status: EndpointStatus::InService,
@@ -186,7 +186,7 @@ impl Worker {
             Standing::Failed(reason) => {
                 // Only after a restart: what it should become is kept, and tried again with the restoring.
                 let status = EndpointStatus::OutOfService;
-                let fleet = Some(fleet.settled_at(Timestamp::now()));
+                let fleet = Some(fleet.settled());
                 let next = EndpointState {
                     status,
                     failure_reason: Some(shortened(reason)),
@@ -239,7 +239,7 @@ impl Worker {
 
     /// `fleet` as it stands when its change is done, held to what was loaded.
     fn settled(&self, fleet: Fleet) -> Fleet {
-        let mut fleet = fleet.settled_at(Timestamp::now());
+        let mut fleet = fleet.settled();
         for variant in &mut fleet.variants {
             let loaded = self.actual.loaded(fleet.id).and_then(|loaded| loaded.variant(&variant.name));
             if let Some(pin) = loaded.and_then(|loaded| loaded.pin.clone()) {
@@ -270,7 +270,7 @@ fn shortened(reason: String) -> String {
 
 impl Fleet {
     /// With its change done.
-    fn settled_at(mut self, _now: Timestamp) -> Self {
+    fn settled(mut self) -> Self {
         for variant in &mut self.variants {
             variant.current_weight = variant.desired_weight;
             variant.current_instance_count = variant.desired_instance_count;

@@ -84,8 +84,8 @@ impl Worker {
         }
     }
 
-    /// The fleet that was replaced says goodbye.
-    pub(super) fn log_others_leave(&self, blue: &Fleet) {
+    /// The logs of a fleet that another took over from end with this.
+    pub(super) fn log_replaced(&self, blue: &Fleet) {
         self.log(blue, "replaced");
     }
 }
