@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 const ENDPOINT: &str = "e";
 const ROW: &str = "1\n";
 
-/// Draws by which a share of the traffic is told. Reason: it is then known to within 7 in a hundred at five sigma.
-const DRAWS: usize = 1000;
+/// Draws by which a share of the traffic is told. Reason: it is then known to within 13 in a hundred at five sigma.
+const DRAWS: usize = 400;
 
 fn artifact(bias: u8) -> Vec<u8> {
     artifacts::regressor(&[0.0], f32::from(bias))
@@ -129,7 +129,7 @@ fn a_canary_takes_its_share_then_all_and_no_request_fails() {
     let mut server = Up::new().start();
     let (old, new) = (create_config(&server, 1, 4), create_config(&server, 2, 4));
     create_endpoint(&server, &old);
-    let deployment = blue_green("CANARY", "CanarySize", 25, 3);
+    let deployment = blue_green("CANARY", "CanarySize", 25, 5);
     let seen = under_load(&mut server, |server| {
         update(server, &new, &deployment);
         let busy = call(
@@ -150,7 +150,7 @@ fn a_canary_takes_its_share_then_all_and_no_request_fails() {
         );
         assert_eq!(endpoint["PendingDeploymentSummary"]["EndpointConfigName"], json!(new));
         let share = share_of(server, &answer(2));
-        assert!((share - 0.25).abs() < 0.07, "{share}");
+        assert!((share - 0.25).abs() < 0.11, "{share}");
         let endpoint = wait_settled(server);
         assert_eq!(
             (&endpoint["EndpointStatus"], &endpoint["EndpointConfigName"]),
@@ -233,7 +233,7 @@ fn an_alarm_takes_a_bad_canary_back() {
         update(server, &new, &deployment);
         wait_for_baking(server);
         let share = share_of(server, &answer(2));
-        assert!((share - 0.5).abs() < 0.08, "{share}");
+        assert!((share - 0.5).abs() < 0.13, "{share}");
         set(server, "ALARM");
         let endpoint = wait_settled(server);
         assert_eq!(
@@ -369,7 +369,7 @@ fn weights_and_counts_change_in_place() {
         let b = &endpoint["ProductionVariants"][1];
         assert_eq!((&b["CurrentWeight"], &b["CurrentInstanceCount"]), (&json!(3.0), &json!(2)), "{endpoint}");
         let share = share_of(server, &answer(2));
-        assert!((share - 0.75).abs() < 0.07, "{share}");
+        assert!((share - 0.75).abs() < 0.11, "{share}");
         change(server, json!([{"VariantName": "b", "DesiredWeight": 0, "DesiredInstanceCount": 1}]));
         assert_eq!(share_of(server, &answer(2)), 0.0);
         let request = invoke(ENDPOINT, "text/csv", ROW).header("X-Amzn-SageMaker-Target-Variant", "b");
