@@ -53,7 +53,7 @@ async fn reload(access: &Arc<Access>, path: &Path) {
             tracing::info!(path = %path.display(), entries, "credentials read again");
         }
         Err(error) => {
-            tracing::error!(path = %path.display(), %error, "the new credentials are refused, the old ones stay")
+            tracing::error!(path = %path.display(), %error, "the new credentials are refused, the old ones stay");
         }
     }
 }

@@ -33,10 +33,8 @@ pub(super) async fn put(
     let mut tries = 1;
     loop {
         let options = PutOptions { attributes: attributes.clone(), ..PutOptions::default() };
-        let error = match store.put_opts(&path, PutPayload::from(body.clone()), options).await {
-            Ok(_) => return Ok(()),
-            Err(error) => error,
-        };
+        let put = store.put_opts(&path, PutPayload::from(body.clone()), options).await;
+        let Err(error) = put else { return Ok(()) };
         // What is not there now will not be there in a second.
         if tries == TRIES_MAX || matches!(error, object_store::Error::NotFound { .. }) {
             return Err(error.into());

@@ -62,12 +62,11 @@ pub fn signature(bytes: &[u8]) {
     }
 }
 
+/// The headers behind a chunked body.
+type Trailers = Vec<(String, String)>;
+
 /// Unpacks `body` in pieces of `piece` bytes.
-fn unpack(
-    headers: &HeaderMap,
-    body: &[u8],
-    piece: usize,
-) -> Result<(Vec<u8>, Vec<(String, String)>), Refusal> {
+fn unpack(headers: &HeaderMap, body: &[u8], piece: usize) -> Result<(Vec<u8>, Trailers), Refusal> {
     let mut reader = PayloadReader::open(headers)?;
     let mut out = Vec::new();
     for piece in body.chunks(piece) {

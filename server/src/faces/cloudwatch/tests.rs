@@ -85,7 +85,7 @@ fn query(id: &str, name: &str) -> Value {
     json!({"Id": id, "MetricStat": {"Metric": metric, "Period": 60, "Stat": "Sum"}})
 }
 
-fn data(queries: Value, changes: Value) -> read::DataInput {
+fn data(queries: &Value, changes: Value) -> read::DataInput {
     let mut data = json!({
         "MetricDataQueries": queries, "StartTime": NOW_SECONDS - 600, "EndTime": NOW_SECONDS + 60
     });
@@ -113,7 +113,7 @@ async fn data_come_in_pages_in_either_order() {
             if token != Value::Null {
                 changes["NextToken"] = token;
             }
-            let asked = data(json!([query("q1", "a"), query("q2", "b")]), changes);
+            let asked = data(&json!([query("q1", "a"), query("q2", "b")]), changes);
             let reply = read::data(&telemetry, asked).await.unwrap();
             for result in reply["MetricDataResults"].as_array().unwrap() {
                 let values = result["Values"].as_array().unwrap();
@@ -144,10 +144,10 @@ async fn queries_that_are_not_served_say_so() {
             "Namespace",
         ),
     ] {
-        let error = read::data(&telemetry, data(wrong, json!({}))).await.unwrap_err();
+        let error = read::data(&telemetry, data(&wrong, json!({}))).await.unwrap_err();
         assert!(error.message.contains(part), "{error}");
     }
-    let token = data(json!([]), json!({"NextToken": "x"}));
+    let token = data(&json!([]), json!({"NextToken": "x"}));
     assert_eq!(read::data(&telemetry, token).await.unwrap_err().code, ErrorCode::InvalidNextToken);
 }
 
