@@ -129,7 +129,7 @@ fn a_canary_takes_its_share_then_all_and_no_request_fails() {
     let mut server = Up::new().start();
     let (old, new) = (create_config(&server, 1, 4), create_config(&server, 2, 4));
     create_endpoint(&server, &old);
-    let deployment = blue_green("CANARY", "CanarySize", 25, 5);
+    let deployment = blue_green("CANARY", "CanarySize", 25, 3);
     let seen = under_load(&mut server, |server| {
         update(server, &new, &deployment);
         let busy = call(
