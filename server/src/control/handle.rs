@@ -73,6 +73,11 @@ impl Control {
         self.restoring().contains(name)
     }
 
+    /// Something beside the state of this endpoint, which exists, has changed: its tags.
+    pub fn look_again(&self, name: &str) {
+        self.wake(name);
+    }
+
     /// How many endpoints served before a restart and do not yet again.
     pub fn restoring_count(&self) -> usize {
         self.restoring().len()

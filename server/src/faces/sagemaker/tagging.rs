@@ -19,11 +19,13 @@ const KINDS: [Kind; 3] = [Kind::Model, Kind::EndpointConfig, Kind::Endpoint];
 
 pub(super) async fn add(platform: &Arc<Platform>, call: &Call) -> Result<Value, Refusal> {
     let added = Tags::parse(call.input.get("Tags"))?;
-    in_resource(platform, call, move |connection, arn| {
+    let answer = in_resource(platform, call, move |connection, arn| {
         tags::put(connection, arn, &added)?;
         Ok(json!({"Tags": tags::of(connection, arn)?.to_json()}))
-    })
-    .await
+    });
+    let answer = answer.await?;
+    tell(platform, call);
+    Ok(answer)
 }
 
 /// All of them: a resource has no more than a page takes.
@@ -36,11 +38,23 @@ pub(super) async fn list(platform: &Arc<Platform>, call: &Call) -> Result<Value,
 pub(super) async fn delete(platform: &Arc<Platform>, call: &Call) -> Result<Value, Refusal> {
     let keys: Vec<String> =
         array(&call.input, "TagKeys").iter().filter_map(Value::as_str).map(str::to_owned).collect();
-    in_resource(platform, call, move |connection, arn| {
+    let answer = in_resource(platform, call, move |connection, arn| {
         tags::remove(connection, arn, &keys)?;
         Ok(json!({}))
-    })
-    .await
+    });
+    let answer = answer.await?;
+    tell(platform, call);
+    Ok(answer)
+}
+
+/// An endpoint's tags say how it assigns requests: it looks at them again.
+fn tell(platform: &Arc<Platform>, call: &Call) {
+    let arn = call.input.get("ResourceArn").and_then(Value::as_str).unwrap_or_default();
+    if let Some((kind, name)) = Arn::sagemaker_parts(arn)
+        && kind.eq_ignore_ascii_case(Kind::Endpoint.as_str())
+    {
+        platform.control.look_again(name);
+    }
 }
 
 /// Runs `work` in a transaction, with the ARN as the resource has it.
