@@ -258,6 +258,13 @@ impl Metrics {
         drained
     }
 
+    /// What happened until `now` to each production variant in the period that goes on.
+    pub fn look(&self, now: Instant) -> Vec<(VariantLabels, VariantPeriod)> {
+        let living = self.living();
+        let production = living.iter().filter(|variant| variant.labels().config.is_some());
+        production.map(|variant| (variant.labels().clone(), variant.look(now))).collect()
+    }
+
     /// What waits at an asynchronous endpoint from now on; `None` when it is gone.
     pub fn set_backlog(&self, endpoint: &str, backlog: Option<Backlog>) {
         let mut backlogs = self.backlogs.lock().unwrap_or_else(PoisonError::into_inner);

@@ -10,6 +10,7 @@ use wire::Scope;
 use crate::buckets::Buckets;
 use crate::control::async_inference::Dispatcher;
 use crate::control::autoscaling::Scaler;
+use crate::control::sampler::Live;
 use crate::control::{Alarms, Control, Database};
 use crate::metrics::Metrics;
 use crate::serving::capture::CaptureQueue;
@@ -48,6 +49,8 @@ pub struct Platform {
     pub metrics: Arc<Metrics>,
     /// Series and logs that are read back.
     pub telemetry: Arc<Telemetry>,
+    /// What was counted since the last period of the series ended.
+    pub live: Arc<Live>,
     /// What alarms there are, and their states.
     pub alarms: Arc<Alarms>,
     /// The control plane's runtime.

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use objects::{S3Wire, WireOptions};
 use telemetry::Telemetry;
-use wire::Scope;
+use wire::{Scope, Timestamp};
 
 use crate::buckets::Buckets;
 use crate::config::{TlsFiles, UpConfig};
 use crate::control::async_inference::{Dispatcher, Events, Runner};
 use crate::control::autoscaling::Scaler;
 use crate::control::capture::CaptureWriter;
-use crate::control::sampler::Sampler;
+use crate::control::sampler::{Live, Sampler};
 use crate::control::{Alarms, Control, Database, HostingParts, warming};
 use crate::faces::Face;
 use crate::http::{Certificates, Listener, self_signed};
@@ -50,8 +50,9 @@ pub fn start(config: &UpConfig) -> anyhow::Result<Server> {
     let database = Database::open(&config.data.join("state.sqlite"))?;
     let telemetry = Arc::new(Telemetry::open(&config.data.join("telemetry.sqlite"))?);
     let alarms = Arc::new(Alarms::new(database.clone()));
+    let live = Arc::new(Live::new(Arc::clone(&metrics), Timestamp::now()));
     let sampler =
-        Sampler::new(Arc::clone(&metrics), Arc::clone(&telemetry), Arc::clone(&alarms), config.data.clone());
+        Sampler::new(Arc::clone(&live), Arc::clone(&telemetry), Arc::clone(&alarms), config.data.clone());
     runtime.spawn(sampler.run());
     let server = Arc::new(ModelServer::start(options, Arc::clone(&metrics))?);
     let buckets = Buckets::open(config.s3_endpoint.as_deref(), &config.aws, &config.data);
@@ -102,6 +103,7 @@ pub fn start(config: &UpConfig) -> anyhow::Result<Server> {
         capture,
         database,
         telemetry,
+        live,
         alarms,
         access: Arc::clone(&access),
         health: Arc::clone(&health),

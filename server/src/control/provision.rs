@@ -110,9 +110,10 @@ impl LoadedVariant {
             self.capacity.set_slots(max);
             self.capacity.set_concurrency_max(Some(max));
         }
+        self.metrics.set_provisioned_concurrency(provisioned(config));
         if let Models::OnDemand(cache) = &self.models {
-            cache.keep(is_provisioned(config));
-            if is_provisioned(config) {
+            cache.keep(provisioned(config) > 0);
+            if provisioned(config) > 0 {
                 // What fails is logged there, and tried again by the first request.
                 let cache = Arc::clone(cache);
                 tokio::spawn(async move { cache.warm(ON_DEMAND).await });
@@ -169,7 +170,9 @@ impl Hosting {
                 let source = OnDemand::new(Arc::clone(&self.models), container.clone(), held, limits);
                 let cache = ModelCache::new(Arc::new(source), self.models.memory(), &metrics);
                 // A broken artifact is the creation's failure, not the first request's.
-                let is_kept = variant.desired_serverless.as_ref().is_some_and(is_provisioned);
+                let provisioned = variant.desired_serverless.as_ref().map_or(0, provisioned);
+                metrics.set_provisioned_concurrency(provisioned);
+                let is_kept = provisioned > 0;
                 if (is_first || is_kept)
                     && let Err(error) = cache.warm(ON_DEMAND).await
                 {
@@ -208,9 +211,10 @@ fn limits(definition: &Map<String, Value>) -> LoadLimits {
     }
 }
 
-/// Whether the variant's model stays loaded, however long nobody asks.
-fn is_provisioned(config: &Value) -> bool {
-    config.get("ProvisionedConcurrency").and_then(Value::as_u64).is_some_and(|count| count > 0)
+/// How many requests the variant stands ready for; above 0, its model stays loaded, however long nobody asks.
+fn provisioned(config: &Value) -> u32 {
+    let count = config.get("ProvisionedConcurrency").and_then(Value::as_u64).unwrap_or(0);
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 fn serverless_max(config: &Value) -> Option<u32> {

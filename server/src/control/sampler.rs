@@ -1,6 +1,7 @@
 //! Every ten seconds: what the data plane counted becomes points of CloudWatch's series, alarms are judged, lines are
 //! written, and what is old is summed up and forgotten.
 
+mod live;
 mod points;
 
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 use telemetry::{Point, Telemetry};
 use wire::Timestamp;
 
+pub use live::Live;
 pub use points::{Machine, of_backlog, of_machine, of_variant};
 
 use super::Alarms;
@@ -24,7 +26,7 @@ const ROLL_UP_EVERY: i64 = 6;
 /// What the sampler works on.
 #[derive(Debug)]
 pub struct Sampler {
-    metrics: Arc<Metrics>,
+    live: Arc<Live>,
     telemetry: Arc<Telemetry>,
     alarms: Arc<Alarms>,
     /// Where disks are looked at.
@@ -34,14 +36,14 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// Over these; `data` lies on the disk whose use is reported.
+    /// Over what `live` counts; `data` lies on the disk whose use is reported.
     pub fn new(
-        metrics: Arc<Metrics>,
+        live: Arc<Live>,
         telemetry: Arc<Telemetry>,
         alarms: Arc<Alarms>,
         data: std::path::PathBuf,
     ) -> Self {
-        Self { metrics, telemetry, alarms, data, before: None, periods: 0 }
+        Self { live, telemetry, alarms, data, before: None, periods: 0 }
     }
 
     /// Runs until the runtime ends.
@@ -59,18 +61,13 @@ impl Sampler {
     pub async fn tick(&mut self, now: Timestamp, instant: Instant) {
         let time = middle_of_period(now);
         let machine = self.machine(instant);
-        let mut points = Vec::new();
-        for (labels, period) in self.metrics.drain(instant, now) {
-            points.extend(of_variant(&labels, &period, time));
-            points.extend(of_machine(&labels, &period, &machine, time));
-        }
-        for (endpoint, backlog) in self.metrics.backlogs() {
-            points.extend(of_backlog(&endpoint, &backlog, time));
-        }
         self.periods += 1;
         let is_roll_up = self.periods % ROLL_UP_EVERY == 0;
         let telemetry = Arc::clone(&self.telemetry);
+        let mut live = self.live.end_period().await;
+        let points = live.take(instant, now, time, &machine);
         rt::blocking(move || write(&telemetry, &points, now, is_roll_up)).await;
+        drop(live);
         if let Err(error) = self.alarms.judge(&self.telemetry, now).await {
             tracing::error!(%error, "alarms cannot be judged");
         }
@@ -86,6 +83,11 @@ impl Sampler {
         let memory_percent = 100.0 * process.resident_bytes as f64 / (process.machine_bytes.max(1)) as f64;
         Machine { cpu_percent, memory_percent, disk_percent: points::disk_percent(&self.data) }
     }
+}
+
+/// A moment of the period that has begun at about `since`.
+fn middle_of_next_period(since: Timestamp) -> Timestamp {
+    Timestamp(since.0 - since.0.rem_euclid(PERIOD_MS) + PERIOD_MS / 2)
 }
 
 /// How long from `now` to the end of a period, by the clock.

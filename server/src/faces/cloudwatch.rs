@@ -9,11 +9,12 @@ mod read;
 mod write;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
-use telemetry::{Metric, Telemetry, TelemetryError};
+use telemetry::{Metric, Point, Telemetry, TelemetryError};
 use wire::xml::Element;
 use wire::{AwsError, ErrorCode, Timestamp};
 
@@ -34,9 +35,10 @@ async fn answer_at(platform: &Arc<Platform>, call: Call, now: Timestamp) -> Repl
     wire::shape::validate("monitoring", &operation, &input)?;
     let telemetry = &platform.telemetry;
     match operation.as_str() {
-        "GetMetricStatistics" => read::statistics(telemetry, parse(input)?).await,
-        "GetMetricData" => read::data(telemetry, parse(input)?).await,
-        "ListMetrics" => read::list(telemetry, parse(input)?, now).await,
+        "GetMetricStatistics" | "GetMetricData" | "ListMetrics" => {
+            let look = platform.live.look(Instant::now()).await;
+            read_with(telemetry, &operation, input, look.points, now).await
+        }
         "PutMetricData" => write::put(telemetry, parse(input)?, now).await,
         "PutMetricAlarm" => alarms::put(&platform.alarms, &scope, input, now).await,
         "DescribeAlarms" => alarms::describe(&platform.alarms, parse(input)?).await,
@@ -47,6 +49,21 @@ async fn answer_at(platform: &Arc<Platform>, call: Call, now: Timestamp) -> Repl
         "EnableAlarmActions" => alarms::enable(&platform.alarms, parse(input)?, true).await,
         "DisableAlarmActions" => alarms::enable(&platform.alarms, parse(input)?, false).await,
         _ => Err(AwsError::unknown_operation("CloudWatch", &operation)),
+    }
+}
+
+/// Reads the series, and `newest`, which are not among them yet.
+async fn read_with(
+    telemetry: &Arc<Telemetry>,
+    operation: &str,
+    input: Map<String, Value>,
+    newest: Vec<Point>,
+    now: Timestamp,
+) -> Reply {
+    match operation {
+        "GetMetricStatistics" => read::statistics(telemetry, newest, parse(input)?).await,
+        "GetMetricData" => read::data(telemetry, newest, parse(input)?).await,
+        _ => read::list(telemetry, newest, parse(input)?, now).await,
     }
 }
 

@@ -87,6 +87,19 @@ impl Concurrency {
         self.period.lock().unwrap_or_else(PoisonError::into_inner).last
     }
 
+    /// What the period that goes on is like until `now`.
+    pub(super) fn look(&self, now: Instant) -> Level {
+        let period = self.period.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.ticks(now);
+        let (mut max, mut integral) = (0_u32, 0_i64);
+        for word in self.words.iter() {
+            let (inflight, time) = unpack(word.packed.load(Ordering::Relaxed), now);
+            integral += time;
+            max += word.peak.load(Ordering::Relaxed).max(u32::try_from(inflight).unwrap_or(0));
+        }
+        Level { mean: mean(integral, now - period.since_ticks), max }
+    }
+
     /// Ends a period at `now`, and says what it was like.
     pub(super) fn drain(&self, now: Instant) -> Level {
         let mut period = self.period.lock().unwrap_or_else(PoisonError::into_inner);
@@ -105,10 +118,7 @@ impl Concurrency {
         }
         let length = now - period.since_ticks;
         if length > 0 {
-            *period = Period {
-                since_ticks: now,
-                last: Level { mean: (integral as f64 / length as f64).max(0.0), max },
-            };
+            *period = Period { since_ticks: now, last: Level { mean: mean(integral, length), max } };
         }
         period.last
     }
@@ -132,6 +142,11 @@ impl Concurrency {
         let since = moment.saturating_duration_since(self.base);
         (since.as_nanos() as u64 >> TICK_BITS).cast_signed()
     }
+}
+
+/// Over a period of this length; zero of none.
+fn mean(integral: i64, length: i64) -> f64 {
+    if length > 0 { (integral as f64 / length as f64).max(0.0) } else { 0.0 }
 }
 
 /// The number in flight, and the ticks they and those before them took.
@@ -162,7 +177,9 @@ mod tests {
         }
         let now = base + MS * length;
         assert_eq!(concurrency.inflight(now), left, "{requests:?}");
+        let seen = concurrency.look(now);
         let found = concurrency.drain(now);
+        assert_eq!(seen, found);
         assert!((found.mean - mean).abs() < 1e-3, "expected {mean}, found {found:?} of {requests:?}");
         assert_eq!(concurrency.last(), found);
     }

@@ -55,6 +55,26 @@ impl Default for Shard {
     }
 }
 
+/// How a shard's numbers are read.
+struct Reading {
+    bucket: fn(&AtomicU32) -> u32,
+    /// Given what the number is when there is nothing.
+    number: fn(&AtomicU64, u64) -> u64,
+}
+
+/// Read, they are back at nothing.
+const TAKE: Reading = Reading {
+    // Mostly zero: a load leaves the cache line where it is.
+    bucket: |bucket| if bucket.load(Ordering::Relaxed) == 0 { 0 } else { bucket.swap(0, Ordering::Acquire) },
+    number: |number, nothing| number.swap(nothing, Ordering::Relaxed),
+};
+
+/// Read, they stay.
+const LOOK: Reading = Reading {
+    bucket: |bucket| bucket.load(Ordering::Acquire),
+    number: |number, _| number.load(Ordering::Relaxed),
+};
+
 impl PeriodTimes {
     /// Counts one.
     pub(super) fn record(&self, time_ns: u64) {
@@ -73,23 +93,29 @@ impl PeriodTimes {
     /// Takes what was counted. What is being counted meanwhile belongs to this period or to the next; over both, count
     /// and sum are exact.
     pub(super) fn take(&self) -> Times {
+        self.read(&TAKE)
+    }
+
+    /// What was counted since it was taken last, and goes on.
+    pub(super) fn look(&self) -> Times {
+        self.read(&LOOK)
+    }
+
+    fn read(&self, reading: &Reading) -> Times {
         let mut counts = [0_u64; BUCKETS];
         let mut taken = Times::default();
         for shard in self.0.iter() {
             let mut in_shard = 0;
             for (count, bucket) in counts.iter_mut().zip(&shard.buckets) {
-                // Mostly zero: a load leaves the cache line where it is.
-                if bucket.load(Ordering::Relaxed) != 0 {
-                    let found = u64::from(bucket.swap(0, Ordering::Acquire));
-                    *count += found;
-                    in_shard += found;
-                }
+                let found = u64::from((reading.bucket)(bucket));
+                *count += found;
+                in_shard += found;
             }
             if in_shard > 0 {
                 taken.count += in_shard;
-                taken.sum_ns += shard.sum_ns.swap(0, Ordering::Relaxed);
-                taken.min_ns = taken.min_ns.min(shard.min_ns.swap(u64::MAX, Ordering::Relaxed));
-                taken.max_ns = taken.max_ns.max(shard.max_ns.swap(0, Ordering::Relaxed));
+                taken.sum_ns += (reading.number)(&shard.sum_ns, 0);
+                taken.min_ns = taken.min_ns.min((reading.number)(&shard.min_ns, u64::MAX));
+                taken.max_ns = taken.max_ns.max((reading.number)(&shard.max_ns, 0));
             }
         }
         let held = counts.iter().enumerate().filter(|(_, count)| **count > 0);
@@ -147,10 +173,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_is_gone() {
+    fn what_is_taken_is_gone_and_what_is_looked_at_stays() {
         let times = PeriodTimes::default();
         [5_000, 7_000, 5_000].into_iter().for_each(|time_ns| times.record(time_ns));
+        let seen = times.look();
+        assert_eq!((seen.count, times.look()), (3, seen.clone()));
         let taken = times.take();
+        assert_eq!(taken, seen);
         assert_eq!((taken.count, taken.sum_ns, taken.min_ns, taken.max_ns), (3, 17_000, 5_000, 7_000));
         assert_eq!(taken.buckets.iter().map(|(_, count)| count).sum::<u64>(), 3);
         assert_eq!(times.take(), Times::default());

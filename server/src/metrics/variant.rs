@@ -57,8 +57,7 @@ impl ByCode {
         self.counters[code as usize].get_or_init(|| self.take(code))
     }
 
-    /// How many ended so, by the order of [`Code::ALL`].
-    fn values(&self) -> [u64; Code::ALL.len()] {
+    fn values(&self) -> Counts {
         let mut values = [0; Code::ALL.len()];
         for (value, counter) in values.iter_mut().zip(&self.counters) {
             *value = counter.get().map_or(0, |counter| counter.value());
@@ -75,6 +74,9 @@ impl ByCode {
     }
 }
 
+/// How many requests ended so, by the order of [`Code::ALL`].
+type Counts = [u64; Code::ALL.len()];
+
 /// The numbers of one production variant; a request reaches them from its snapshot.
 #[derive(Debug)]
 pub struct VariantMetrics {
@@ -89,9 +91,11 @@ pub struct VariantMetrics {
     instances: Mutex<Instances>,
     desired_instances: AtomicU32,
     loaded_models: AtomicU32,
+    provisioned_concurrency: AtomicU32,
+    max_concurrency: AtomicU32,
     last_request_ms: AtomicI64,
     is_asynchronous: AtomicBool,
-    taken: Mutex<[u64; Code::ALL.len()]>,
+    taken: Mutex<Counts>,
     measures: Mutex<BTreeMap<Measure, Aggregate>>,
 }
 
@@ -139,6 +143,8 @@ pub struct VariantPeriod {
     pub instances: u32,
     /// Models in memory.
     pub loaded_models: u32,
+    /// Requests that a serverless variant stands ready for; 0 when it has no provisioned concurrency.
+    pub provisioned_concurrency: u32,
     /// Whether the endpoint is asynchronous, which has metrics of its own.
     pub is_asynchronous: bool,
     /// What is measured now and then.
@@ -162,6 +168,8 @@ impl VariantMetrics {
             instances: Mutex::new(Instances { count: 1, invocations: 0, per_instance: 0.0, taken: 0.0 }),
             desired_instances: AtomicU32::new(1),
             loaded_models: AtomicU32::new(1),
+            provisioned_concurrency: AtomicU32::new(0),
+            max_concurrency: AtomicU32::new(0),
             last_request_ms: AtomicI64::new(0),
             is_asynchronous: AtomicBool::new(false),
             taken: Mutex::default(),
@@ -225,6 +233,21 @@ impl VariantMetrics {
         self.loaded_models.store(count, Ordering::Relaxed);
     }
 
+    /// How many requests a serverless variant stands ready for from now on.
+    pub fn set_provisioned_concurrency(&self, count: u32) {
+        self.provisioned_concurrency.store(count, Ordering::Relaxed);
+    }
+
+    /// How many of its predictions may be computed at once from now on.
+    pub fn set_max_concurrency(&self, count: u32) {
+        self.max_concurrency.store(count, Ordering::Relaxed);
+    }
+
+    /// How many of its predictions may be computed at once; 0 before it stood in an endpoint.
+    pub fn max_concurrency(&self) -> u32 {
+        self.max_concurrency.load(Ordering::Relaxed)
+    }
+
     /// Instances that serve, and that should.
     pub fn instances(&self) -> (u32, u32) {
         (lock(&self.instances).count, self.desired_instances.load(Ordering::Relaxed))
@@ -247,9 +270,7 @@ impl VariantMetrics {
 
     /// The same, each over the instances there were.
     pub fn total_per_instance(&self) -> f64 {
-        let mut instances = lock(&self.instances);
-        instances.fold(self.total());
-        instances.per_instance
+        self.folded().per_instance
     }
 
     /// The end of the last period in which a request ended or was in flight; `None` before the first.
@@ -262,7 +283,45 @@ impl VariantMetrics {
         let concurrency = self.concurrency.drain(now);
         let values = self.invocations.values();
         let before = mem::replace(&mut *lock(&self.taken), values);
-        let mut period = VariantPeriod { concurrency, ..VariantPeriod::default() };
+        let mut period = self.period(concurrency, values, before);
+        if period.invocations > 0 || concurrency.max > 0 {
+            self.last_request_ms.store(time.0, Ordering::Relaxed);
+        }
+        let mut instances = self.folded();
+        period.invocations_per_instance = instances.per_instance - instances.taken;
+        instances.taken = instances.per_instance;
+        drop(instances);
+        if let Some(times) = &self.times {
+            (period.model_latency, period.overhead_latency) = (times.model.take(), times.overhead.take());
+        }
+        period.measures = mem::take(&mut *lock(&self.measures));
+        period
+    }
+
+    /// What happened until `now` in the period that goes on.
+    pub fn look(&self, now: Instant) -> VariantPeriod {
+        let before = *lock(&self.taken);
+        let mut period = self.period(self.concurrency.look(now), self.invocations.values(), before);
+        let instances = self.folded();
+        period.invocations_per_instance = instances.per_instance - instances.taken;
+        drop(instances);
+        if let Some(times) = &self.times {
+            (period.model_latency, period.overhead_latency) = (times.model.look(), times.overhead.look());
+        }
+        period.measures = lock(&self.measures).clone();
+        period
+    }
+
+    /// What is neither times nor measures of a period that began with `before` counted and has come to `values`.
+    fn period(&self, concurrency: Level, values: Counts, before: Counts) -> VariantPeriod {
+        let mut period = VariantPeriod {
+            concurrency,
+            instances: lock(&self.instances).count,
+            loaded_models: self.loaded_models.load(Ordering::Relaxed),
+            provisioned_concurrency: self.provisioned_concurrency.load(Ordering::Relaxed),
+            is_asynchronous: self.is_asynchronous.load(Ordering::Relaxed),
+            ..VariantPeriod::default()
+        };
         for ((code, value), before) in Code::ALL.iter().zip(values).zip(before) {
             let new = value.saturating_sub(before);
             period.invocations += new;
@@ -272,26 +331,14 @@ impl VariantMetrics {
                 _ => {}
             }
         }
-        if period.invocations > 0 || concurrency.max > 0 {
-            self.last_request_ms.store(time.0, Ordering::Relaxed);
-        }
-        period.invocations_per_instance = self.take_per_instance();
-        period.instances = lock(&self.instances).count;
-        if let Some(times) = &self.times {
-            (period.model_latency, period.overhead_latency) = (times.model.take(), times.overhead.take());
-        }
-        period.loaded_models = self.loaded_models.load(Ordering::Relaxed);
-        period.is_asynchronous = self.is_asynchronous.load(Ordering::Relaxed);
-        period.measures = mem::take(&mut *lock(&self.measures));
         period
     }
 
-    fn take_per_instance(&self) -> f64 {
+    /// Up to now.
+    fn folded(&self) -> MutexGuard<'_, Instances> {
         let mut instances = lock(&self.instances);
         instances.fold(self.total());
-        let new = instances.per_instance - instances.taken;
-        instances.taken = instances.per_instance;
-        new
+        instances
     }
 }
 
@@ -330,7 +377,10 @@ mod tests {
         invoke(&variant, Code::Ok, at(2), 60, 75);
         invoke(&variant, Code::BadRequest, at(3), 0, 5);
         invoke(&variant, Code::QueueFull, at(3), 0, 5);
+        let seen = variant.look(at(10));
+        assert_eq!((seen.concurrency.max, variant.concurrency().max), (1, 0));
         let period = variant.drain(at(10), Timestamp(10_000));
+        assert_eq!(seen, period);
         assert_eq!((period.invocations, period.client_errors, period.server_errors), (4, 1, 1));
         let model = &period.model_latency;
         assert_eq!((model.count, model.sum_ns, model.min_ns, model.max_ns), (2, 100_000, 40_000, 60_000));

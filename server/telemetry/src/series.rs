@@ -107,6 +107,19 @@ impl Series {
     /// # Errors
     /// When the file cannot be read, or there are too many points.
     pub fn read(&self, metric: &Metric, range: &Range) -> Result<Vec<Period>, TelemetryError> {
+        self.read_with(metric, range, &[])
+    }
+
+    /// The same as if `newest`, which are not appended yet, were.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_with(
+        &self,
+        metric: &Metric,
+        range: &Range,
+        newest: &[Point],
+    ) -> Result<Vec<Period>, TelemetryError> {
         let period = i64::from(range.period_seconds.max(1));
         let (start, end) =
             (seconds(range.start), range.end.0.div_euclid(1000) + i64::from(range.end.0 % 1000 != 0));
@@ -114,17 +127,25 @@ impl Series {
         // The coarsest whose periods make up the asked one.
         let level = LEVELS.iter().rposition(|level| period % level.seconds == 0).unwrap_or(0);
         let mut periods: BTreeMap<i64, (Aggregate, String)> = BTreeMap::new();
+        let mut take = |unit: &str, at: i64, values: &Aggregate| {
+            let of = at - at.rem_euclid(period);
+            periods.entry(of).or_insert_with(|| (Aggregate::default(), unit.to_owned())).0.merge(values);
+        };
         self.0.read(|connection| {
             let marks = marks(connection)?;
             for (id, unit) in ids(connection, metric, range.unit.as_deref())? {
-                let mut take = |at: i64, values: &Aggregate| {
-                    let of = at - at.rem_euclid(period);
-                    periods.entry(of).or_insert_with(|| (Aggregate::default(), unit.clone())).0.merge(values);
-                };
+                let mut take = |at: i64, values: &Aggregate| take(&unit, at, values);
                 read(connection, id, level, marks, (start, end), &mut take)?;
             }
             Ok(())
         })?;
+        for point in newest.iter().filter(|point| point.metric == *metric) {
+            let at = seconds(point.time);
+            let at = at - at.rem_euclid(LEVELS[0].seconds);
+            if (start..end).contains(&at) && range.unit.as_ref().is_none_or(|unit| *unit == point.unit) {
+                take(&point.unit, at, &point.values);
+            }
+        }
         let periods = periods.into_iter().map(|(start, (values, unit))| Period {
             start: Timestamp(start.saturating_mul(1000)),
             values,
@@ -145,6 +166,22 @@ impl Series {
         after: i64,
         limit: usize,
     ) -> Result<(Vec<Metric>, Option<i64>), TelemetryError> {
+        self.list_with(filter, since, after, limit, &[])
+    }
+
+    /// The same with the metrics of `newest`, which are not appended yet: those that are new end the last page, as far as it
+    /// has room.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    pub fn list_with(
+        &self,
+        filter: &MetricFilter,
+        since: Timestamp,
+        after: i64,
+        limit: usize,
+        newest: &[Point],
+    ) -> Result<(Vec<Metric>, Option<i64>), TelemetryError> {
         self.0.read(|connection| {
             // One metric in two units is listed once, where it was first seen.
             let mut statement = connection.prepare_cached(
@@ -163,6 +200,11 @@ impl Series {
                 }
                 found.push(metric);
                 last = row.get(0)?;
+            }
+            for Point { metric, .. } in newest.iter().filter(|point| filter.shows(&point.metric)) {
+                if found.len() < limit && !found.contains(metric) && !is_listed(connection, metric, since)? {
+                    found.push(metric.clone());
+                }
             }
             Ok((found, None))
         })
@@ -191,6 +233,15 @@ impl Series {
             forget(connection, now)
         })
     }
+}
+
+/// Whether `metric` has stored values since then.
+fn is_listed(connection: &Connection, metric: &Metric, since: Timestamp) -> Result<bool, TelemetryError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT 1 FROM series WHERE namespace = ?1 AND name = ?2 AND dimensions = ?3 AND last >= ?4",
+    )?;
+    let keys = params![metric.namespace, metric.name, metric.dimensions_text(), seconds(since)];
+    Ok(statement.exists(keys)?)
 }
 
 /// Up to where each level is summed up; the finest takes what arrives.

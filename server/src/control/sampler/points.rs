@@ -43,6 +43,7 @@ pub fn of_variant(labels: &VariantLabels, period: &VariantPeriod, time: Timestam
             ("ConcurrentRequestsPerModel", "None", level(period)),
         ]);
     }
+    values.extend(utilization(period));
     let measures = period.measures.iter().map(|(measure, values)| {
         let measure: &Measure = measure;
         (measure.as_str(), measure.unit(), values.clone())
@@ -143,6 +144,15 @@ fn level(period: &VariantPeriod) -> Aggregate {
     let Level { mean, max } = period.concurrency;
     let copies = f64::from(period.instances.max(1));
     Aggregate { max: mean.max(f64::from(max)) / copies, ..Aggregate::of(mean / copies) }
+}
+
+/// The share of the provisioned concurrency of a serverless variant that was busy; requests beyond it fill it, and no more.
+fn utilization(period: &VariantPeriod) -> Option<(&'static str, &'static str, Aggregate)> {
+    let provisioned = f64::from(period.provisioned_concurrency);
+    let share = |count: f64| (count / provisioned).min(1.0);
+    let Level { mean, max } = period.concurrency;
+    let values = || Aggregate { max: share(mean.max(f64::from(max))), ..Aggregate::of(share(mean)) };
+    (provisioned > 0.0).then(|| ("ServerlessProvisionedConcurrencyUtilization", "None", values()))
 }
 
 fn micros(times: &Times) -> Aggregate {

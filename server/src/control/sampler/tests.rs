@@ -10,7 +10,8 @@ use crate::metrics::{Backlog, Measure, Phases, VariantLabels, VariantMetrics};
 fn sampler() -> Sampler {
     let alarms = Alarms::new(Database::in_memory().unwrap());
     let telemetry = Telemetry::in_memory().unwrap();
-    Sampler::new(Arc::default(), Arc::new(telemetry), Arc::new(alarms), ".".into())
+    let live = Live::new(Arc::default(), Timestamp(0));
+    Sampler::new(Arc::new(live), Arc::new(telemetry), Arc::new(alarms), ".".into())
 }
 
 fn labels() -> VariantLabels {
@@ -35,7 +36,7 @@ const VARIANT: [(&str, &str); 2] = [("EndpointName", "e"), ("VariantName", "v")]
 #[tokio::test]
 async fn what_was_counted_is_read_back_under_the_public_names() {
     let mut sampler = sampler();
-    let variant = sampler.metrics.production_variant(labels());
+    let variant = sampler.live.metrics().production_variant(labels());
     let base = Instant::now();
     sampler.tick(Timestamp(10_003), base).await;
     variant.set_instances(2, 2);
@@ -68,7 +69,7 @@ async fn what_was_counted_is_read_back_under_the_public_names() {
 #[tokio::test]
 async fn model_and_overhead_add_up_to_the_whole() {
     let mut sampler = sampler();
-    let variant = sampler.metrics.production_variant(labels());
+    let variant = sampler.live.metrics().production_variant(labels());
     let base = Instant::now();
     let mut total_us = 0.0;
     for number in 0..1000_u64 {
@@ -85,7 +86,7 @@ async fn model_and_overhead_add_up_to_the_whole() {
 #[tokio::test]
 async fn zeros_are_told_without_traffic() {
     let mut sampler = sampler();
-    let variant = sampler.metrics.production_variant(labels());
+    let variant = sampler.live.metrics().production_variant(labels());
     let base = Instant::now();
     for period in 1..=6_u32 {
         sampler
@@ -106,7 +107,7 @@ async fn zeros_are_told_without_traffic() {
 #[tokio::test]
 async fn a_variant_that_went_away_is_sampled_once_more() {
     let mut sampler = sampler();
-    let variant = sampler.metrics.production_variant(labels());
+    let variant = sampler.live.metrics().production_variant(labels());
     let base = Instant::now();
     invoke(&variant, Code::Ok, base, 5, 6);
     drop(variant);
@@ -119,11 +120,11 @@ async fn a_variant_that_went_away_is_sampled_once_more() {
 #[tokio::test]
 async fn an_asynchronous_endpoint_has_its_own_set() {
     let mut sampler = sampler();
-    let variant = sampler.metrics.production_variant(labels());
+    let variant = sampler.live.metrics().production_variant(labels());
     variant.set_asynchronous();
     variant.measure(Measure::TimeInBacklog, 12.0);
     let backlog = Backlog { size: 6, oldest_age_seconds: 3.5, instances: 0 };
-    sampler.metrics.set_backlog("e", Some(backlog));
+    sampler.live.metrics().set_backlog("e", Some(backlog));
     sampler.tick(Timestamp(10_000), Instant::now()).await;
     let has =
         |name, dimensions: &[(&str, &str)]| !read(&sampler, "AWS/SageMaker", name, dimensions).is_empty();
@@ -142,4 +143,51 @@ fn periods_end_by_the_clock() {
     for late in [0, 3, 4_000] {
         assert_eq!(middle_of_period(Timestamp(20_000 + late)).0.div_euclid(PERIOD_MS), 1, "{late} ms late");
     }
+}
+
+#[tokio::test]
+async fn what_is_counted_is_seen_before_its_period_ends_and_once() {
+    let mut sampler = sampler();
+    let variant = sampler.live.metrics().production_variant(labels());
+    let base = Instant::now();
+    sampler.tick(Timestamp(60_002), base).await;
+    let read = async |sampler: &Sampler, now| {
+        let look = sampler.live.look(now).await;
+        let dimensions = VARIANT.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let metric = Metric::new("AWS/SageMaker", "ModelLatency", dimensions);
+        let range = Range { start: Timestamp(0), end: Timestamp(600_000), period_seconds: 60, unit: None };
+        let periods = sampler.telemetry.series.read_with(&metric, &range, &look.points).unwrap();
+        periods
+            .iter()
+            .map(|period| (period.start.0, period.values.count, period.values.sum))
+            .collect::<Vec<_>>()
+    };
+    invoke(&variant, Code::Ok, base, 80, 100);
+    assert_eq!(read(&sampler, base + Duration::from_secs(1)).await, [(60_000, 1.0, 80.0)]);
+    invoke(&variant, Code::Ok, base, 90, 100);
+    assert_eq!(read(&sampler, base + Duration::from_secs(2)).await, [(60_000, 2.0, 170.0)]);
+    sampler.tick(Timestamp(70_003), base + Duration::from_secs(10)).await;
+    assert_eq!(read(&sampler, base + Duration::from_secs(11)).await, [(60_000, 2.0, 170.0)]);
+    invoke(&variant, Code::Ok, base, 30, 40);
+    assert_eq!(read(&sampler, base + Duration::from_secs(12)).await, [(60_000, 3.0, 200.0)]);
+}
+
+#[tokio::test]
+async fn provisioned_concurrency_is_used_by_the_time_that_requests_last() {
+    let mut sampler = sampler();
+    let variant = sampler.live.metrics().production_variant(labels());
+    let base = Instant::now();
+    let at = |seconds| base + Duration::from_secs(seconds);
+    let name = "ServerlessProvisionedConcurrencyUtilization";
+    sampler.tick(Timestamp(10_000), base).await;
+    assert!(read(&sampler, "AWS/SageMaker", name, &VARIANT).is_empty());
+    variant.set_provisioned_concurrency(4);
+    (0..4).for_each(|_| variant.begin(at(0)));
+    (0..4).for_each(|_| variant.end(Code::Ok, None, at(0), at(5)));
+    sampler.tick(Timestamp(20_000), at(10)).await;
+    let values = &read(&sampler, "AWS/SageMaker", name, &VARIANT)[0].values;
+    assert!((values.sum - 0.5).abs() < 1e-3 && values.count == 1.0 && values.max == 1.0, "{values:?}");
+    (0..40).for_each(|_| variant.begin(at(10)));
+    sampler.tick(Timestamp(70_000), at(60)).await;
+    assert_eq!(read(&sampler, "AWS/SageMaker", name, &VARIANT)[1].values.sum, 1.0);
 }

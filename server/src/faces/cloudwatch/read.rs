@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use telemetry::{Metric, MetricFilter, Period, Range, Statistic, Telemetry};
+use telemetry::{Metric, MetricFilter, Period, Point, Range, Statistic, Telemetry};
 use wire::{AwsError, ErrorCode, Timestamp};
 
 use super::{Dimension, Reply, check_period, combination, dimensions, metric, on_telemetry, value};
@@ -46,7 +46,11 @@ pub(super) struct StatisticsInput {
 }
 
 /// `GetMetricStatistics`.
-pub(super) async fn statistics(telemetry: &Arc<Telemetry>, input: StatisticsInput) -> Reply {
+pub(super) async fn statistics(
+    telemetry: &Arc<Telemetry>,
+    newest: Vec<Point>,
+    input: StatisticsInput,
+) -> Reply {
     check_period(input.period)?;
     if input.statistics.is_empty() && input.extended_statistics.is_empty() {
         let message = "The parameters Statistics and ExtendedStatistics may not both be empty.";
@@ -64,7 +68,9 @@ pub(super) async fn statistics(telemetry: &Arc<Telemetry>, input: StatisticsInpu
     }
     let label = input.metric_name.clone();
     let metric = metric(input.namespace, input.metric_name, input.dimensions);
-    let periods = on_telemetry(telemetry, move |telemetry| telemetry.series.read(&metric, &range)).await?;
+    let periods =
+        on_telemetry(telemetry, move |telemetry| telemetry.series.read_with(&metric, &range, &newest))
+            .await?;
     let points: Vec<_> = periods.iter().map(|period| datapoint(period, &simple, &extended)).collect();
     Ok(json!({ "Label": label, "Datapoints": points }))
 }
@@ -150,7 +156,7 @@ struct Asked {
 }
 
 /// `GetMetricData`.
-pub(super) async fn data(telemetry: &Arc<Telemetry>, input: DataInput) -> Reply {
+pub(super) async fn data(telemetry: &Arc<Telemetry>, newest: Vec<Point>, input: DataInput) -> Reply {
     if input.metric_data_queries.len() > QUERIES_MAX {
         return Err(value(format!("MetricDataQueries: expected at most {QUERIES_MAX}, found more")));
     }
@@ -162,7 +168,7 @@ pub(super) async fn data(telemetry: &Arc<Telemetry>, input: DataInput) -> Reply 
     on_telemetry(telemetry, move |telemetry| {
         let mut page = Page { results: Vec::new(), left: limit, next: None };
         for (number, query) in asked.iter().enumerate().skip(place.0) {
-            let mut periods = telemetry.series.read(&query.metric, &query.range)?;
+            let mut periods = telemetry.series.read_with(&query.metric, &query.range, &newest)?;
             if !is_ascending {
                 periods.reverse();
             }
@@ -277,7 +283,12 @@ struct DimensionFilter {
 }
 
 /// `ListMetrics`.
-pub(super) async fn list(telemetry: &Arc<Telemetry>, input: ListInput, now: Timestamp) -> Reply {
+pub(super) async fn list(
+    telemetry: &Arc<Telemetry>,
+    newest: Vec<Point>,
+    input: ListInput,
+    now: Timestamp,
+) -> Reply {
     let after = input.next_token.as_deref().map_or(Ok(0), |token| {
         let after = token.parse().map_err(|_| "NextToken: expected one of this list's");
         after.map_err(|message| AwsError::new(ErrorCode::InvalidNextToken, message))
@@ -288,7 +299,8 @@ pub(super) async fn list(telemetry: &Arc<Telemetry>, input: ListInput, now: Time
         dimensions: input.dimensions.into_iter().map(|filter| (filter.name, filter.value)).collect(),
     };
     let since = now.plus_millis(if input.recently_active.is_some() { -ACTIVE_MS } else { -LISTED_MS });
-    let list = move |telemetry: &Telemetry| telemetry.series.list(&filter, since, after, METRICS_MAX);
+    let list =
+        move |telemetry: &Telemetry| telemetry.series.list_with(&filter, since, after, METRICS_MAX, &newest);
     let (metrics, next) = on_telemetry(telemetry, list).await?;
     let shown = |metric: &Metric| json!({ "Namespace": metric.namespace, "MetricName": metric.name, "Dimensions": dimensions(metric) });
     let mut reply = json!({ "Metrics": metrics.iter().map(shown).collect::<Vec<_>>() });

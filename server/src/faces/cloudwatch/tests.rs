@@ -42,7 +42,7 @@ async fn every_way_to_put_values_is_read_back() {
     ]))
     .await
     .unwrap();
-    let reply = read::statistics(&telemetry, input(asked(json!({})))).await.unwrap();
+    let reply = read::statistics(&telemetry, Vec::new(), input(asked(json!({})))).await.unwrap();
     assert_eq!(reply["Label"], "m");
     let found: Vec<_> =
         reply["Datapoints"].as_array().unwrap().iter().map(|p| (&p["Sum"], &p["SampleCount"])).collect();
@@ -50,7 +50,7 @@ async fn every_way_to_put_values_is_read_back() {
     assert_eq!(reply["Datapoints"][0]["Unit"], "Count");
     assert_eq!(reply["Datapoints"][0]["Timestamp"], json!((at(-120)) / 60 * 60));
     let extended = asked(json!({"Statistics": [], "ExtendedStatistics": ["p50"]}));
-    let reply = read::statistics(&telemetry, input(extended)).await.unwrap();
+    let reply = read::statistics(&telemetry, Vec::new(), input(extended)).await.unwrap();
     let median = reply["Datapoints"][1]["ExtendedStatistics"]["p50"].as_f64().unwrap();
     assert!((median - 1.0).abs() <= 0.01, "{median}");
 }
@@ -74,7 +74,9 @@ async fn what_cannot_be_put_or_asked_is_refused() {
         json!({"StartTime": NOW_SECONDS + 60}),
         json!({"StartTime": NOW_SECONDS - 60 * 1441}),
     ] {
-        read::statistics(&telemetry, input(asked(wrong.clone()))).await.expect_err(&wrong.to_string());
+        read::statistics(&telemetry, Vec::new(), input(asked(wrong.clone())))
+            .await
+            .expect_err(&wrong.to_string());
     }
     let reserved = json!({"Namespace": "AWS/SageMaker", "MetricData": []});
     write::put(&telemetry, input(reserved), NOW).await.unwrap_err();
@@ -114,7 +116,7 @@ async fn data_come_in_pages_in_either_order() {
                 changes["NextToken"] = token;
             }
             let asked = data(&json!([query("q1", "a"), query("q2", "b")]), changes);
-            let reply = read::data(&telemetry, asked).await.unwrap();
+            let reply = read::data(&telemetry, Vec::new(), asked).await.unwrap();
             for result in reply["MetricDataResults"].as_array().unwrap() {
                 let values = result["Values"].as_array().unwrap();
                 assert_eq!(values.len(), result["Timestamps"].as_array().unwrap().len());
@@ -144,11 +146,14 @@ async fn queries_that_are_not_served_say_so() {
             "Namespace",
         ),
     ] {
-        let error = read::data(&telemetry, data(&wrong, json!({}))).await.unwrap_err();
+        let error = read::data(&telemetry, Vec::new(), data(&wrong, json!({}))).await.unwrap_err();
         assert!(error.message.contains(part), "{error}");
     }
     let token = data(&json!([]), json!({"NextToken": "x"}));
-    assert_eq!(read::data(&telemetry, token).await.unwrap_err().code, ErrorCode::InvalidNextToken);
+    assert_eq!(
+        read::data(&telemetry, Vec::new(), token).await.unwrap_err().code,
+        ErrorCode::InvalidNextToken
+    );
 }
 
 #[tokio::test]
@@ -159,7 +164,7 @@ async fn metrics_are_listed_by_their_dimensions() {
         .await
         .unwrap();
     let names = async |filter: Value, now: Timestamp| {
-        let reply = read::list(&telemetry, input(filter), now).await.unwrap();
+        let reply = read::list(&telemetry, Vec::new(), input(filter), now).await.unwrap();
         let metrics = reply["Metrics"].as_array().unwrap().clone();
         metrics.iter().map(|metric| metric["MetricName"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };

@@ -166,3 +166,23 @@ fn metrics_are_listed_in_pages() {
     assert_eq!(series.list(&filter, Timestamp(0), 0, 10).unwrap().0.len(), 1);
     assert!(series.list(&filter, Timestamp(5000), 0, 10).unwrap().0.is_empty());
 }
+
+#[test]
+fn points_not_yet_appended_are_read_and_listed_with_the_rest() {
+    let series = series();
+    series.append(&[point("m", 61_000, &[1.0])], Timestamp(61_000)).unwrap();
+    let newest = [point("m", 75_000, &[2.0]), point("n", 75_000, &[5.0]), point("m", 125_000, &[7.0])];
+    let read = |range: &Range| {
+        let periods = series.read_with(&metric("m"), range, &newest).unwrap();
+        periods.into_iter().map(|period| (period.start.0 / 1000, period.values.sum)).collect::<Vec<_>>()
+    };
+    assert_eq!(read(&range(60_000, 200_000, 60)), [(60, 3.0), (120, 7.0)]);
+    assert_eq!(read(&range(60_000, 120_000, 10)), [(60, 1.0), (70, 2.0)]);
+    assert_eq!(read(&Range { unit: Some("Seconds".into()), ..range(0, 200_000, 60) }), []);
+    let list = |limit| {
+        let listed = series.list_with(&MetricFilter::default(), Timestamp(0), 0, limit, &newest).unwrap();
+        listed.0.into_iter().map(|metric| metric.name).collect::<Vec<_>>()
+    };
+    assert_eq!(list(10), ["m", "n"]);
+    assert_eq!(list(1), ["m"]);
+}
