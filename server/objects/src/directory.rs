@@ -14,6 +14,7 @@
 //!
 //! Do not edit files in place: a copy may share its bytes.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use crate::error::{Error, Result, io as io_at};
+use crate::group::Group;
 use crate::index::buckets::{self, BucketRecord};
 use crate::index::chores::{self, Chore};
 use crate::index::listing::{self, ListQuery, Page};
@@ -30,7 +32,7 @@ use crate::names;
 use crate::record::{ObjectRecord, now_ms};
 
 /// File jobs at once. Reason: they wait for the disk more than they compute, and the runtime they share with loads of models has
-/// four threads that may block: one is left to those.
+/// four threads that may block: one is left to those, and to commits, one at a time, of milliseconds.
 const JOBS_MAX: usize = 3;
 
 /// How often a reader looks again for bytes that were replaced or moved between its two looks. Reason: each time takes another
@@ -46,6 +48,7 @@ pub struct Directory {
     root: PathBuf,
     pub(crate) index: Index,
     jobs: Arc<Semaphore>,
+    pub(crate) group: Group,
     /// Held as long as the store is open.
     _lock: File,
 }
@@ -64,7 +67,7 @@ impl Directory {
         lock.try_lock().map_err(|error| io_at(&lock_path)(error.into()))?;
         let index = Index::open(&root.join("index.sqlite"))?;
         let jobs = Arc::new(Semaphore::new(JOBS_MAX));
-        let directory = Self { root: root.to_owned(), index, jobs, _lock: lock };
+        let directory = Self { root: root.to_owned(), index, jobs, group: Group::default(), _lock: lock };
         directory.recover()?;
         Ok(Arc::new(directory))
     }
@@ -75,21 +78,38 @@ impl Directory {
         let stale = self.index.read(|connection| uploads::stale(connection, now_ms() - UPLOAD_AGE_MAX_MS))?;
         let chores = self.index.write(|transaction| end_uploads(transaction, &stale))?;
         self.do_chores(&chores);
-        let named = self.index.read(uploads::generations)?;
-        let folder = self.root.join("incoming");
-        for entry in fs::read_dir(&folder).map_err(io_at(&folder))? {
-            let entry = entry.map_err(io_at(&folder))?;
-            let generation = entry.file_name().to_str().and_then(|name| name.parse::<u64>().ok());
-            // A file that is not ours is not ours to remove.
-            let Some(generation) = generation else { continue };
-            // One whose chore could not be done stays with its row.
-            if !named.contains(&generation)
-                && !self.index.read(|connection| chores::is_open(connection, generation))?
-            {
-                fs::remove_file(entry.path()).map_err(io_at(&entry.path()))?;
-            }
+        let mut left = self.left()?;
+        if left.is_empty() {
+            return Ok(());
+        }
+        // The move of one whose chore was forgotten may have been lost with the power.
+        let lost = self.index.read(|connection| chores::lost(connection, &left))?;
+        self.do_chores(&lost);
+        left.retain(|generation| lost.iter().all(|chore| chore.generation != *generation));
+        for generation in left {
+            let path = self.incoming(generation);
+            fs::remove_file(&path).map_err(io_at(&path))?;
         }
         Ok(())
+    }
+
+    /// Files in `incoming/` that no part and no chore names.
+    fn left(&self) -> Result<HashSet<u64>> {
+        let named = self.index.read(uploads::generations)?;
+        let folder = self.root.join("incoming");
+        let mut left = HashSet::new();
+        for entry in fs::read_dir(&folder).map_err(io_at(&folder))? {
+            let entry = entry.map_err(io_at(&folder))?;
+            // A file that is not ours is not ours to remove.
+            let name = entry.file_name();
+            let Some(generation) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
+            // One whose chore could not be done stays with its row.
+            let is_open = |connection: &_| chores::is_open(connection, generation);
+            if !named.contains(&generation) && !self.index.read(is_open)? {
+                left.insert(generation);
+            }
+        }
+        Ok(left)
     }
 
     /// Runs blocking `work` off the async threads.

@@ -135,6 +135,9 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The transaction that a change shared with others fails.
+    #[error("commit: {0}")]
+    Commit(String),
     /// The index fails.
     #[error("index: {0}")]
     Index(#[from] rusqlite::Error),

@@ -8,6 +8,7 @@ mod condition;
 mod digest;
 mod directory;
 mod error;
+mod group;
 mod index;
 mod multipart;
 mod names;

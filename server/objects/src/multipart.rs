@@ -63,17 +63,13 @@ impl Directory {
         let id = random_id();
         let upload = UploadRecord { id: id.clone(), key: key.to_owned(), created_ms: now_ms(), details };
         let bucket = bucket.to_owned();
-        self.blocking(move |store| {
-            let removals = store.index.write(|transaction| {
-                let bucket = buckets::id(transaction, &bucket)?;
-                // Room is made by who needs it: a server that runs for months has no start to do it.
-                let stale = uploads::stale(transaction, now_ms() - UPLOAD_AGE_MAX_MS)?;
-                let removals = end_uploads(transaction, &stale)?;
-                uploads::create(transaction, bucket, &upload)?;
-                Ok(removals)
-            })?;
-            store.do_chores(&removals);
-            Ok(())
+        self.change(None, move |transaction| {
+            let bucket = buckets::id(transaction, &bucket)?;
+            // Room is made by who needs it: a server that runs for months has no start to do it.
+            let stale = uploads::stale(transaction, now_ms() - UPLOAD_AGE_MAX_MS)?;
+            let removals = end_uploads(transaction, &stale)?;
+            uploads::create(transaction, bucket, &upload)?;
+            Ok(((), removals))
         })
         .await?;
         Ok(id)
@@ -112,33 +108,24 @@ impl Directory {
         let upload = self.find_upload(bucket, key, id).await?;
         announced.algorithm = announced.algorithm.or(upload.details.algorithm);
         let (bucket, key, id) = (bucket.to_owned(), key.to_owned(), id.to_owned());
-        receive(
-            self,
-            body,
-            announced,
-            |_| Ok(()),
-            move |store, stored| {
-                let part = UploadedPart {
-                    number,
-                    generation: stored.file.generation,
-                    size: stored.size,
-                    modified_ms: now_ms(),
-                    md5: hex(&stored.digests.md5),
-                    checksums: stored.digests.checksums,
-                };
-                let removal = store.index.write(|transaction| {
-                    // It may have ended while the part came.
-                    uploads::find(transaction, &bucket, &key, &id)?;
-                    let replaced = uploads::put_part(transaction, &id, &part)?;
-                    let removal = replaced.map(|generation| Chore::removal("", "", generation));
-                    removal.iter().try_for_each(|removal| chores::add(transaction, removal))?;
-                    Ok(removal)
-                })?;
-                stored.file.keep();
-                store.do_chores(removal.as_slice());
-                Ok(part)
-            },
-        )
+        let stored = receive(self, body, announced, |_| Ok(())).await?;
+        let part = UploadedPart {
+            number,
+            generation: stored.file.generation,
+            size: stored.size,
+            modified_ms: now_ms(),
+            md5: hex(&stored.digests.md5),
+            checksums: stored.digests.checksums,
+        };
+        self.change(Some(stored.file), move |transaction| {
+            // It may have ended while the part came.
+            uploads::find(transaction, &bucket, &key, &id)?;
+            let replaced = uploads::put_part(transaction, &id, &part)?;
+            let removal: Vec<_> =
+                replaced.map(|generation| Chore::removal("", "", generation)).into_iter().collect();
+            removal.iter().try_for_each(|removal| chores::add(transaction, removal))?;
+            Ok((part, removal))
+        })
         .await
     }
 
@@ -179,13 +166,9 @@ impl Directory {
     /// Ends an upload and removes its parts.
     pub(crate) async fn abort_upload(self: &Arc<Self>, bucket: &str, key: &str, id: &str) -> Result<()> {
         let (bucket, key, id) = (bucket.to_owned(), key.to_owned(), id.to_owned());
-        self.blocking(move |store| {
-            let removals = store.index.write(|transaction| {
-                uploads::find(transaction, &bucket, &key, &id)?;
-                end_uploads(transaction, std::slice::from_ref(&id))
-            })?;
-            store.do_chores(&removals);
-            Ok(())
+        self.change(None, move |transaction| {
+            uploads::find(transaction, &bucket, &key, &id)?;
+            Ok(((), end_uploads(transaction, std::slice::from_ref(&id))?))
         })
         .await
     }
@@ -213,38 +196,14 @@ impl Directory {
         let declared = Checksums { values: declared.cloned().collect(), is_composite: false };
         record.details.checksums.verify(&declared)?;
         let (bucket, key) = (bucket.to_owned(), key.to_owned());
-        self.blocking(move |store| {
-            store.commit_upload((&bucket, &key), &upload, &parts, file, record, &completion.conditions)
+        self.change(Some(file), move |transaction| {
+            uploads::find(transaction, &bucket, &key, &upload.id)?;
+            check_unchanged(&parts, &uploads::parts(transaction, &upload.id, 0, PARTS_MAX as usize)?)?;
+            let mut chores = replace(transaction, (&bucket, &key), &record, &completion.conditions)?;
+            chores.extend(end_uploads(transaction, std::slice::from_ref(&upload.id))?);
+            Ok((record, chores))
         })
         .await
-    }
-
-    fn commit_upload(
-        &self,
-        (bucket, key): (&str, &str),
-        upload: &UploadRecord,
-        parts: &[UploadedPart],
-        file: IncomingFile,
-        record: ObjectRecord,
-        conditions: &Conditions,
-    ) -> Result<ObjectRecord> {
-        let chores = self.index.write(|transaction| {
-            uploads::find(transaction, bucket, key, &upload.id)?;
-            let now = uploads::parts(transaction, &upload.id, 0, PARTS_MAX as usize)?;
-            let now: HashMap<_, _> = now.iter().map(|part| (part.number, part)).collect();
-            for part in parts {
-                let found = now.get(&part.number).map_or("none", |found| found.md5.as_str());
-                if now.get(&part.number).is_none_or(|found| found.generation != part.generation) {
-                    return Err(wrong_part(part.number, &part.md5, found));
-                }
-            }
-            let mut chores = replace(transaction, (bucket, key), &record, conditions)?;
-            chores.extend(end_uploads(transaction, std::slice::from_ref(&upload.id))?);
-            Ok(chores)
-        })?;
-        file.keep();
-        self.do_chores(&chores);
-        Ok(record)
     }
 
     /// The object that the upload `id` became, if it did.
@@ -273,9 +232,8 @@ impl Directory {
         if let ([part], true) = (parts, algorithms.is_empty()) {
             let from = self.incoming(part.generation);
             return self
-                .blocking(move |store| {
+                .blocking(move |_| {
                     share(&from, &file.path).map_err(io_at(&from))?;
-                    store.sync_incoming()?;
                     Ok((file, Checksums::default()))
                 })
                 .await;
@@ -298,9 +256,8 @@ impl Directory {
                 })
                 .await?;
         }
-        self.blocking(move |store| {
+        self.blocking(move |_| {
             joined.sync_data().map_err(io_at(&file.path))?;
-            store.sync_incoming()?;
             Ok((file, digester.finish()))
         })
         .await
@@ -357,6 +314,18 @@ fn chosen(named: &[NamedPart], uploaded: Vec<UploadedPart>) -> Result<Vec<Upload
         parts.push(part);
     }
     Ok(parts)
+}
+
+/// Whether `parts`, which were joined, are those of `now`: another of the same number may have come meanwhile.
+fn check_unchanged(parts: &[UploadedPart], now: &[UploadedPart]) -> Result<()> {
+    let now: HashMap<_, _> = now.iter().map(|part| (part.number, part)).collect();
+    for part in parts {
+        let found = now.get(&part.number).map_or("none", |found| found.md5.as_str());
+        if now.get(&part.number).is_none_or(|found| found.generation != part.generation) {
+            return Err(wrong_part(part.number, &part.md5, found));
+        }
+    }
+    Ok(())
 }
 
 fn wrong_part(number: u32, expected: &str, found: &str) -> Error {

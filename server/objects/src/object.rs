@@ -42,34 +42,31 @@ impl Directory {
         let admit = move |store: &Directory| {
             store.index.read(|connection| buckets::id(connection, &of_admission)).map(drop)
         };
-        receive(self, body, announced, admit, move |store, stored| {
-            let details = Details { attributes, checksums: stored.digests.checksums, ..Details::default() };
-            let record = ObjectRecord {
-                generation: stored.file.generation,
-                size: stored.size,
-                modified_ms: now_ms(),
-                etag: hex(&stored.digests.md5),
-                details,
-            };
-            store.commit(&bucket, &key, stored.file, record, &conditions)
-        })
-        .await
+        let stored = receive(self, body, announced, admit).await?;
+        let details = Details { attributes, checksums: stored.digests.checksums, ..Details::default() };
+        let record = ObjectRecord {
+            generation: stored.file.generation,
+            size: stored.size,
+            modified_ms: now_ms(),
+            etag: hex(&stored.digests.md5),
+            details,
+        };
+        self.commit((bucket, key), stored.file, record, conditions).await
     }
 
     /// Makes `file` the object at `key`.
-    pub(crate) fn commit(
-        &self,
-        bucket: &str,
-        key: &str,
+    async fn commit(
+        self: &Arc<Self>,
+        (bucket, key): (String, String),
         file: IncomingFile,
         record: ObjectRecord,
-        conditions: &Conditions,
+        conditions: Conditions,
     ) -> Result<ObjectRecord> {
-        let chores =
-            self.index.write(|transaction| replace(transaction, (bucket, key), &record, conditions))?;
-        file.keep();
-        self.do_chores(&chores);
-        Ok(record)
+        self.change(Some(file), move |transaction| {
+            let chores = replace(transaction, (&bucket, &key), &record, &conditions)?;
+            Ok((record, chores))
+        })
+        .await
     }
 
     /// Copies an object; its bytes are shared, not copied. `attributes` replace those it has.
@@ -84,19 +81,20 @@ impl Directory {
         names::check_key(key)?;
         let (from_bucket, from_key) = (from_bucket.to_owned(), from_key.to_owned());
         let (bucket, key) = (bucket.to_owned(), key.to_owned());
-        self.blocking(move |store| {
-            store.index.read(|connection| buckets::id(connection, &bucket))?;
+        let of_admission = bucket.clone();
+        let linked = self.blocking(move |store| {
+            store.index.read(|connection| buckets::id(connection, &of_admission))?;
             let file = IncomingFile::new(store);
             let check = |record: &ObjectRecord| source_conditions.check_source(record);
             let (source, ()) =
                 store.with_file(&from_bucket, &from_key, check, |path| share(path, &file.path))?;
-            store.sync_incoming()?;
             let mut record = ObjectRecord { generation: file.generation, modified_ms: now_ms(), ..source };
             record.details.attributes = attributes(record.details.attributes);
             record.details.upload_id = None;
-            store.commit(&bucket, &key, file, record, &conditions)
-        })
-        .await
+            Ok((file, record))
+        });
+        let (file, record) = linked.await?;
+        self.commit((bucket, key), file, record, conditions).await
     }
 
     /// Replaces what a client says about an object; its bytes and its age stay.
@@ -107,14 +105,13 @@ impl Directory {
         change: impl FnOnce(&mut Attributes) + Send + 'static,
     ) -> Result<()> {
         let (bucket, key) = (bucket.to_owned(), key.to_owned());
-        self.blocking(move |store| {
-            store.index.write(|transaction| {
-                let id = buckets::id(transaction, &bucket)?;
-                let found = objects::find(transaction, id, &key)?;
-                let mut record = found.ok_or_else(|| Error::NoKey(key.clone()))?;
-                change(&mut record.details.attributes);
-                objects::put(transaction, id, &key, &record)
-            })
+        self.change(None, move |transaction| {
+            let id = buckets::id(transaction, &bucket)?;
+            let found = objects::find(transaction, id, &key)?;
+            let mut record = found.ok_or_else(|| Error::NoKey(key.clone()))?;
+            change(&mut record.details.attributes);
+            objects::put(transaction, id, &key, &record)?;
+            Ok(((), Vec::new()))
         })
         .await
     }
@@ -138,29 +135,24 @@ impl Directory {
         bucket: String,
         keys: Vec<(String, Conditions)>,
     ) -> Result<Vec<Result<bool>>> {
-        self.blocking(move |store| {
-            let mut removals = Vec::new();
-            let deleted = store.index.write(|transaction| {
-                let id = buckets::id(transaction, &bucket)?;
-                let mut deleted = Vec::with_capacity(keys.len());
-                for (key, conditions) in &keys {
-                    let found = objects::find(transaction, id, key)?;
-                    let held = match &found {
-                        None if conditions.if_match.is_none() => Ok(()),
-                        found => conditions.check_write(key, found.as_ref()),
-                    };
-                    if let (Some(found), Ok(())) = (&found, &held) {
-                        objects::delete(transaction, id, key)?;
-                        let removal = Chore::removal(&bucket, key, found.generation);
-                        chores::add(transaction, &removal)?;
-                        removals.push(removal);
-                    }
-                    deleted.push(held.map(|()| found.is_some()));
+        self.change(None, move |transaction| {
+            let id = buckets::id(transaction, &bucket)?;
+            let (mut deleted, mut removals) = (Vec::with_capacity(keys.len()), Vec::new());
+            for (key, conditions) in &keys {
+                let found = objects::find(transaction, id, key)?;
+                let held = match &found {
+                    None if conditions.if_match.is_none() => Ok(()),
+                    found => conditions.check_write(key, found.as_ref()),
+                };
+                if let (Some(found), Ok(())) = (&found, &held) {
+                    objects::delete(transaction, id, key)?;
+                    let removal = Chore::removal(&bucket, key, found.generation);
+                    chores::add(transaction, &removal)?;
+                    removals.push(removal);
                 }
-                Ok(deleted)
-            })?;
-            store.do_chores(&removals);
-            Ok(deleted)
+                deleted.push(held.map(|()| found.is_some()));
+            }
+            Ok((deleted, removals))
         })
         .await
     }

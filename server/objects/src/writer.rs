@@ -118,24 +118,25 @@ impl Writer {
     }
 
     /// What was written, if it is as `announced`, on the disk.
-    fn finish(self, store: &Directory, announced: &Announced) -> Result<Stored> {
+    /// Their name gets there with the transaction that names them.
+    fn finish(self, announced: &Announced) -> Result<Stored> {
         let digests = self.digester.finish();
         announced.check(self.size, &digests)?;
-        self.file.sync_data().map_err(io_at(&self.incoming.path))?;
-        store.sync_incoming()?;
+        if self.size > 0 {
+            self.file.sync_data().map_err(io_at(&self.incoming.path))?;
+        }
         Ok(Stored { file: self.incoming, size: self.size, digests })
     }
 }
 
-/// Takes in a whole body, and then has `conclude` make of it what it is to be. What is not as announced is an error, and leaves
-/// nothing behind; `admit` is asked before the first byte is written. A small body is one job.
-pub(crate) async fn receive<S, E, T: Send + 'static>(
+/// Takes in a whole body. What is not as announced is an error, and leaves nothing behind; `admit` is asked before the first
+/// byte is written. A small body is one job.
+pub(crate) async fn receive<S, E>(
     store: &Arc<Directory>,
     body: S,
     announced: Announced,
     admit: impl Fn(&Directory) -> Result<()> + Send + Sync + 'static,
-    conclude: impl FnOnce(&Arc<Directory>, Stored) -> Result<T> + Send + 'static,
-) -> Result<T>
+) -> Result<Stored>
 where
     S: Stream<Item = std::result::Result<Bytes, E>>,
     E: std::fmt::Display,
@@ -175,12 +176,7 @@ where
         }
     }
     let writer = finished(writing.take()).await?;
-    store
-        .blocking(move |store| {
-            let stored = job(store, writer, &gathered)?.finish(store, &announced)?;
-            conclude(store, stored)
-        })
-        .await
+    store.blocking(move |store| job(store, writer, &gathered)?.finish(&announced)).await
 }
 
 /// The writer of the block before, once that is written.

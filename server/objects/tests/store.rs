@@ -182,3 +182,22 @@ async fn a_file_that_is_missing_is_an_error_that_names_it() {
     let error = read(&store, "gone").await.expect_err("there are no bytes");
     assert!(matches!(error, Error::Io { .. }) && error.to_string().contains("gone"), "{error}");
 }
+
+#[tokio::test]
+async fn bytes_whose_move_was_lost_with_the_power_are_found_and_moved_again() {
+    let scratch = tempfile::tempdir().unwrap();
+    let store = open(scratch.path()).await;
+    put(&store, "a/k", b"bytes".to_vec()).await;
+    // The next change forgets that the first had to be moved.
+    put(&store, "b", b"other".to_vec()).await;
+    drop(store);
+    let folder = scratch.path().join("buckets/bucket/a");
+    let place = std::fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
+    let generation = place.to_str().unwrap().rsplit_once('~').unwrap().1;
+    std::fs::rename(&place, scratch.path().join("incoming").join(generation)).unwrap();
+    std::fs::write(scratch.path().join("incoming/999999"), "of no row").unwrap();
+    let store = Directory::open(scratch.path()).unwrap();
+    assert_eq!(read(&store, "a/k").await.unwrap(), b"bytes");
+    assert!(place.exists());
+    assert_eq!(files(&scratch.path().join("incoming")), 0);
+}

@@ -1,5 +1,7 @@
 //! What remains to be done with files once a transaction stands: bring new bytes to their place, remove old ones.
 
+use std::collections::HashSet;
+
 use rusqlite::Connection;
 
 use super::{signed, unsigned};
@@ -61,4 +63,20 @@ pub(crate) fn is_open(connection: &Connection, generation: u64) -> Result<bool> 
     let mut select =
         connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM chores WHERE generation = ?1)")?;
     Ok(select.query_row([signed(generation)], |row| row.get(0))?)
+}
+
+/// The placements of objects whose bytes are among `generations`.
+pub(crate) fn lost(connection: &Connection, generations: &HashSet<u64>) -> Result<Vec<Chore>> {
+    let sql = "SELECT objects.generation, buckets.name, objects.key FROM objects JOIN buckets ON buckets.id = objects.bucket";
+    let mut select = connection.prepare(sql)?;
+    let mut rows = select.query([])?;
+    let mut chores = Vec::new();
+    while let Some(row) = rows.next()? {
+        let generation = unsigned(row.get(0)?);
+        if generations.contains(&generation) {
+            let key = String::from_utf8_lossy(&row.get::<_, Vec<u8>>(2)?).into_owned();
+            chores.push(Chore::place(&row.get::<_, String>(1)?, &key, generation));
+        }
+    }
+    Ok(chores)
 }

@@ -61,6 +61,8 @@ fn code(error: &Error) -> S3ErrorCode {
         Error::Argument { name: "Content-MD5", .. } => S3ErrorCode::InvalidDigest,
         Error::Argument { .. } => S3ErrorCode::InvalidArgument,
         Error::Stopping => S3ErrorCode::ServiceUnavailable,
-        Error::Io { .. } | Error::Index(_) | Error::Details(_) => S3ErrorCode::InternalError,
+        Error::Io { .. } | Error::Commit(_) | Error::Index(_) | Error::Details(_) => {
+            S3ErrorCode::InternalError
+        }
     }
 }
