@@ -44,11 +44,14 @@ fn counted(bencher: Bencher<'_, '_>, variant: &VariantMetrics) {
     });
 }
 
-/// A page of a hundred variants.
-#[divan::bench]
-fn page(bencher: Bencher<'_, '_>) {
+/// A page of so many variants: of a thousand lines of samples (6), of a thousand series, where a histogram with all its lines
+/// is one (63), and of a large server (100).
+#[divan::bench(args = [6, 63, 100])]
+fn page(bencher: Bencher<'_, '_>, variants: usize) {
     let metrics = Metrics::default();
     let _variants: Vec<_> =
-        (0..100).map(|model| metrics.variant(&format!("model-{model}"), "AllTraffic")).collect();
+        (0..variants).map(|model| metrics.variant(&format!("model-{model}"), "AllTraffic")).collect();
+    let samples = metrics.render().lines().filter(|line| !line.starts_with('#')).count();
+    assert!((170 * variants..190 * variants + 30).contains(&samples), "{samples} samples");
     bencher.bench(|| metrics.render());
 }

@@ -10,6 +10,7 @@ mod histogram;
 mod measure;
 mod page;
 mod period;
+mod pool;
 mod process;
 mod registry;
 mod sharded;
@@ -17,6 +18,7 @@ mod text;
 mod variant;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -26,6 +28,7 @@ use wire::Timestamp;
 pub use concurrency::Level;
 pub use measure::{Backlog, Measure};
 pub use period::Times;
+pub use pool::Pool;
 pub use process::Process;
 pub use registry::Registry;
 pub use variant::{VariantLabels, VariantMetrics, VariantPeriod};
@@ -39,6 +42,11 @@ const CONNECTIONS: &str = "clary_connections";
 const CONNECTIONS_ACCEPTED: &str = "clary_connections_accepted_total";
 const TLS_FAILURES: &str = "clary_tls_failures_total";
 const QUEUE_DEPTH: &str = "clary_queue_depth";
+/// What the compute pool is like: gauges, and what is said of each.
+const POOL: [(&str, &str); 2] = [
+    ("clary_queue_oldest_seconds", "How long the oldest of them has waited; 0 when none waits."),
+    ("clary_worker_busy_ratio", "The share of the workers that was busy: a mean over the last 10 s period."),
+];
 const REJECTED: &str = "clary_rejected_total";
 const MODELS_LOADED: &str = "clary_models_loaded";
 const MODEL_LOAD: &str = "clary_model_load_seconds";
@@ -54,6 +62,7 @@ const CONCURRENT_REQUESTS: &str = "clary_concurrent_requests";
 const CONCURRENT_REQUESTS_AVERAGE: &str = "clary_concurrent_requests_avg10s";
 const CONCURRENT_REQUESTS_MAX: &str = "clary_concurrent_requests_max10s";
 const INVOCATIONS_PER_INSTANCE: &str = "clary_invocations_per_instance_total";
+const MAX_CONCURRENCY: &str = "clary_max_concurrency";
 const REPLICAS_READY: &str = "clary_replicas_ready";
 const REPLICAS_DESIRED: &str = "clary_replicas_desired";
 /// What each asynchronous endpoint is like: a gauge, and what is said of it.
@@ -96,12 +105,13 @@ const GAUGES: [(&str, &str); 3] = [
 ];
 
 /// What is computed for each variant when the page is read: its kind, and what is said of it.
-const DERIVED: [(&str, &str, &str); 8] = [
+const DERIVED: [(&str, &str, &str); 9] = [
     (INFLIGHT, "gauge", "Invocations in flight."),
     (CONCURRENT_REQUESTS, "gauge", "Invocations in flight, those that wait included."),
     (CONCURRENT_REQUESTS_AVERAGE, "gauge", "Their time-weighted mean over the last 10 s period."),
     (CONCURRENT_REQUESTS_MAX, "gauge", "The most of them in the last 10 s period."),
     (INVOCATIONS_PER_INSTANCE, "counter", "Invocations, each over the instances of its moment."),
+    (MAX_CONCURRENCY, "gauge", "Predictions that may be computed at once."),
     (REPLICAS_READY, "gauge", "Instances that serve."),
     (REPLICAS_DESIRED, "gauge", "Instances that should serve."),
     (LAST_REQUEST, "gauge", "The end of the last 10 s period with requests; 0 before the first."),
@@ -173,11 +183,14 @@ pub struct Metrics {
     pub capture_dropped: Counter,
     /// Copies of requests that a shadow variant did not take.
     pub shadow_dropped: Counter,
+    /// The threads of the compute pool.
+    pub pool: Pool,
     rejected: ByCode,
     registry: Arc<Registry>,
     variants: Mutex<Variants>,
     backlogs: Mutex<BTreeMap<String, Backlog>>,
     base: Instant,
+    page_bytes: AtomicUsize,
 }
 
 /// The variants on the page.
@@ -193,6 +206,7 @@ impl Default for Metrics {
     fn default() -> Self {
         let registry = Arc::new(Registry::default());
         describe(&registry);
+        let base = Instant::now();
         Self {
             connections: gauge(&registry, CONNECTIONS, &[]),
             connections_accepted: counter(&registry, CONNECTIONS_ACCEPTED, &[]),
@@ -206,11 +220,13 @@ impl Default for Metrics {
             cache_misses: counter(&registry, CACHE_MISSES, &[]),
             capture_dropped: counter(&registry, CAPTURE_DROPPED, &[]),
             shadow_dropped: counter(&registry, SHADOW_DROPPED, &[]),
+            pool: Pool::new(base),
             rejected: ByCode::new(&registry, REJECTED, &[]),
             registry,
             variants: Mutex::default(),
             backlogs: Mutex::default(),
-            base: Instant::now(),
+            base,
+            page_bytes: AtomicUsize::new(0),
         }
     }
 }
@@ -250,6 +266,7 @@ impl Metrics {
 
     /// Ends a period at `now`, which is `time`: what happened in it to each production variant.
     pub fn drain(&self, now: Instant, time: Timestamp) -> Vec<(VariantLabels, VariantPeriod)> {
+        self.pool.drain(now);
         let living = self.living();
         let drained = living.iter().map(|variant| (variant.labels().clone(), variant.drain(now, time)));
         let drained = drained.filter(|(labels, _)| labels.config.is_some()).collect();
@@ -291,12 +308,18 @@ impl Metrics {
 
     /// The Prometheus text format, version 0.0.4.
     pub fn render(&self) -> String {
-        let mut text = Text::default();
+        // A little more than the last one took: most pages grow slowly.
+        let last = self.page_bytes.load(Ordering::Relaxed);
+        let mut text = Text::with_capacity(last + last / 8);
         self.registry.render_to(&mut text);
-        page::derived(&mut text, &self.living(), Instant::now());
+        let now = Instant::now();
+        page::derived(&mut text, &self.living(), &self.pool, now);
+        page::pool(&mut text, &self.pool, now);
         page::backlogs(&mut text, &self.backlogs());
         page::process(&mut text, &Process::read());
-        text.finish()
+        let page = text.finish();
+        self.page_bytes.store(page.len(), Ordering::Relaxed);
+        page
     }
 }
 
@@ -417,7 +440,13 @@ mod tests {
         let helps: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("# HELP ")).collect();
         assert_eq!(
             helps.len(),
-            COUNTERS.len() + GAUGES.len() + HISTOGRAMS.len() + DERIVED.len() + BACKLOGS.len() + 2
+            COUNTERS.len()
+                + GAUGES.len()
+                + HISTOGRAMS.len()
+                + DERIVED.len()
+                + BACKLOGS.len()
+                + POOL.len()
+                + 2
         );
         assert!(helps.iter().all(|help| help.ends_with('.')), "{helps:?}");
     }

@@ -76,10 +76,10 @@ impl Registry {
 
     /// What `of` makes of the series of the key's family, which is `series` when there is none yet.
     fn register<H>(&self, key: &Key, series: Series, of: impl FnOnce(&mut Series, Arc<str>) -> H) -> H {
-        let labels: Vec<_> = key.labels().map(|label| text::label(label.key(), label.value())).collect();
+        let labels = text::labels(key.labels());
         let mut families = self.families();
         let family = families.entry(key.name_shared()).or_insert_with(|| Family::new(series));
-        of(&mut family.series, labels.join(",").into())
+        of(&mut family.series, labels.into())
     }
 
     fn families(&self) -> MutexGuard<'_, BTreeMap<KeyName, Family>> {

@@ -14,6 +14,7 @@ use super::cells::CounterCell;
 use super::concurrency::{Concurrency, Level};
 use super::period::{PeriodTimes, Times};
 use super::registry::Registry;
+use super::text;
 use super::{INVOCATIONS, MODEL_LATENCY, Measure, OVERHEAD_LATENCY, PHASES, Phases, histogram, in_seconds};
 use crate::error::Code;
 
@@ -81,6 +82,8 @@ type Counts = [u64; Code::ALL.len()];
 #[derive(Debug)]
 pub struct VariantMetrics {
     labels: VariantLabels,
+    /// The same as the text format writes them.
+    shown_labels: String,
     invocations: ByCode,
     concurrency: Concurrency,
     model_latency: Histogram,
@@ -164,6 +167,7 @@ impl VariantMetrics {
             overhead_latency: histogram(registry, OVERHEAD_LATENCY, &keys),
             phases: PHASES.map(|name| histogram(registry, name, &keys)),
             times: labels.config.is_some().then(Box::default),
+            shown_labels: text::labels(&keys),
             labels,
             instances: Mutex::new(Instances { count: 1, invocations: 0, per_instance: 0.0, taken: 0.0 }),
             desired_instances: AtomicU32::new(1),
@@ -180,6 +184,11 @@ impl VariantMetrics {
     /// Whose they are.
     pub fn labels(&self) -> &VariantLabels {
         &self.labels
+    }
+
+    /// The same as the text format writes them.
+    pub(super) fn shown_labels(&self) -> &str {
+        &self.shown_labels
     }
 
     /// A request has begun, at `started`.

@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Instant;
 
 use super::{Capacity, Session};
 use crate::error::Error;
@@ -45,7 +46,8 @@ struct Queue {
 /// The jobs of one variant.
 struct Lane {
     capacity: Arc<Capacity>,
-    jobs: VecDeque<Job>,
+    /// Each with the moment since which it waits.
+    jobs: VecDeque<(Instant, Job)>,
     running: u32,
     is_ready: bool,
 }
@@ -62,6 +64,7 @@ impl Compute {
     /// # Errors
     /// When the system gives no thread.
     pub(super) fn start(threads: usize, limit: usize, metrics: Arc<Metrics>) -> std::io::Result<Self> {
+        metrics.pool.set_threads(threads);
         let queue = Mutex::new(Queue::default());
         let shared = Arc::new(Shared { queue, has_work: Condvar::new(), limit, metrics });
         for index in 0..threads {
@@ -80,14 +83,28 @@ impl Compute {
             return Err(Error::NotReady("a variant without instances".into()));
         }
         let limit = limit.min(self.shared.limit);
+        let now = Instant::now();
         let mut queue = self.shared.lock();
-        if !queue.push(capacity, limit, job) {
+        if !queue.push(capacity, limit, now, job) {
             return Err(Error::QueueFull { limit });
         }
-        self.shared.metrics.queue_depth.set(queue.waiting as f64);
+        self.shared.tell(&queue);
         drop(queue);
         self.shared.has_work.notify_one();
         Ok(())
+    }
+
+    /// Lanes whose slots became more get their turns now, not with their next job.
+    pub(super) fn slots_changed(&self) {
+        let mut queue = self.shared.lock();
+        let lanes: Vec<u64> = queue.lanes.keys().copied().collect();
+        lanes.into_iter().for_each(|id| queue.take_turn(id));
+        let is_ready = !queue.ready.is_empty();
+        drop(queue);
+        if is_ready {
+            // Who takes one wakes the next.
+            self.shared.has_work.notify_one();
+        }
     }
 
     /// Jobs that wait in the lane of `capacity`.
@@ -105,7 +122,7 @@ impl Drop for Compute {
 
 impl Queue {
     /// `false` when the lane is full.
-    fn push(&mut self, capacity: &Arc<Capacity>, limit: usize, job: Job) -> bool {
+    fn push(&mut self, capacity: &Arc<Capacity>, limit: usize, now: Instant, job: Job) -> bool {
         let id = capacity.id();
         if !self.lanes.contains_key(&id) && self.lanes.len() >= IDLE_LANES_MAX {
             self.lanes.retain(|_, lane| lane.running > 0 || !lane.jobs.is_empty());
@@ -114,7 +131,7 @@ impl Queue {
         if lane.jobs.len() >= limit {
             return false;
         }
-        lane.jobs.push_back(job);
+        lane.jobs.push_back((now, job));
         self.waiting += 1;
         self.take_turn(id);
         true
@@ -138,13 +155,21 @@ impl Queue {
             if lane.running >= lane.capacity.slots() {
                 continue;
             }
-            let job = lane.jobs.pop_front().expect("a lane that is ready has a job");
+            let (_, job) = lane.jobs.pop_front().expect("a lane that is ready has a job");
             lane.running += 1;
             self.waiting -= 1;
             self.take_turn(id);
             return Some((id, job));
         }
         None
+    }
+
+    /// Since when the oldest job waits.
+    fn oldest(&self) -> Option<Instant> {
+        if self.waiting == 0 {
+            return None;
+        }
+        self.lanes.values().filter_map(|lane| lane.jobs.front()).map(|(since, _)| *since).min()
     }
 
     /// A job of the lane is over.
@@ -169,10 +194,18 @@ impl Shared {
         let mut session = Session::default();
         let mut finished = None;
         while let Some((lane, job)) = self.next(finished) {
+            self.metrics.pool.begin(Instant::now());
             job(&mut session);
             session.trim();
+            self.metrics.pool.end(Instant::now());
             finished = Some(lane);
         }
+    }
+
+    /// What waits, for the page.
+    fn tell(&self, queue: &Queue) {
+        self.metrics.queue_depth.set(queue.waiting as f64);
+        self.metrics.pool.set_oldest(queue.oldest());
     }
 
     /// Waits for a job, after one of the lane `finished`.
@@ -183,7 +216,7 @@ impl Shared {
         }
         loop {
             if let Some(next) = queue.pop() {
-                self.metrics.queue_depth.set(queue.waiting as f64);
+                self.tell(&queue);
                 // A lane whose slots became more has turns that no submission announced.
                 if !queue.ready.is_empty() {
                     self.has_work.notify_one();
@@ -243,6 +276,7 @@ mod tests {
         compute.submit(&one, LIMIT, telling("first", &running)).unwrap();
         compute.submit(&one, LIMIT, telling("second", &running)).unwrap();
         assert!(metrics.render().contains("\nclary_queue_depth 2\n"));
+        assert!(metrics.pool.oldest(Instant::now() + std::time::Duration::from_secs(9)).as_secs() >= 9);
         let refused = compute.submit(&one, LIMIT, telling("refused", &running)).expect_err("full");
         assert!(matches!(refused, Error::QueueFull { limit: 2 }));
         compute.submit(&other, LIMIT, telling("other", &running)).unwrap();
@@ -250,7 +284,27 @@ mod tests {
         assert!(matches!(refused, Error::QueueFull { limit: 1 }));
         release.send(()).unwrap();
         let order: Vec<_> = (0..3).map(|_| ran.recv().unwrap()).collect();
+        assert!(metrics.pool.oldest(Instant::now() + std::time::Duration::from_secs(9)).is_zero());
         assert_eq!(order.iter().filter(|name| **name != "other").collect::<Vec<_>>(), [&"first", &"second"]);
+    }
+
+    #[test]
+    fn slots_that_become_more_are_used_at_once() {
+        let compute = compute(3, LIMIT);
+        let capacity = Capacity::new(1);
+        let (running, ran) = channel();
+        let jobs: Vec<_> = ["one", "two", "three"].into_iter().map(|name| held(name, &running)).collect();
+        let mut releases = Vec::new();
+        for (job, release) in jobs {
+            compute.submit(&capacity, LIMIT, job).unwrap();
+            releases.push(release);
+        }
+        assert_eq!(ran.recv().unwrap(), "one");
+        assert_eq!(compute.waiting(&capacity), 2);
+        capacity.set_slots(3);
+        compute.slots_changed();
+        let both = [ran.recv().unwrap(), ran.recv().unwrap()];
+        assert!(both.contains(&"two") && both.contains(&"three"), "{both:?}");
     }
 
     #[test]

@@ -45,6 +45,7 @@ impl Endpoint {
     pub fn new(arms: Vec<ProductionVariant>) -> Result<Self, WeightError> {
         let table = AliasTable::new(&arms.iter().map(|arm| arm.weight).collect::<Vec<_>>())?;
         let variants = named(&arms)?;
+        arms.iter().for_each(ProductionVariant::tell_capacity);
         let arm = |&index: &usize| Arm { index, config: &arms[index].config, weight: arms[index].weight };
         let assignment = Assignment::new(
             variants.iter().map(|named| (&*named.name, named.arms.iter().map(arm).collect())),
@@ -78,6 +79,7 @@ impl Endpoint {
     /// Copies a share of the requests to a shadow.
     #[must_use]
     pub fn with_shadow(mut self, shadow: Option<Shadow>) -> Self {
+        shadow.iter().for_each(|shadow| shadow.variant().tell_capacity());
         self.shadow = shadow;
         self
     }

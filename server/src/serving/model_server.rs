@@ -92,7 +92,7 @@ pub struct ModelServer {
     endpoints: ArcSwap<Endpoints>,
     pub(super) compute: Compute,
     reaper: Reaper,
-    metrics: Arc<Metrics>,
+    pub(super) metrics: Arc<Metrics>,
     body_bytes_max: usize,
 }
 
@@ -120,6 +120,7 @@ impl ModelServer {
     pub fn publish(&self, name: &str, endpoint: Option<Endpoint>) -> oneshot::Receiver<()> {
         let endpoint = endpoint.map(Arc::new);
         let previous = self.endpoints.rcu(|current| current.with(name, endpoint.clone()).0);
+        self.compute.slots_changed();
         self.metrics.models_loaded.set(self.endpoints.load().len() as f64);
         let replaced = previous.get(name).cloned();
         drop(endpoint);

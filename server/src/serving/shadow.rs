@@ -56,6 +56,7 @@ impl ModelServer {
         let variant = &shadow.variant;
         variant.metrics.begin(invocation.started);
         if let Err(error) = self.queue_copy(variant, endpoint, invocation, body) {
+            self.metrics.shadow_dropped.increment(1);
             count(variant, invocation.started, &Err(error));
         }
     }
@@ -144,7 +145,8 @@ mod tests {
 
     #[tokio::test]
     async fn copies_that_wait_are_bounded_and_the_newest_dropped() {
-        let (server, metrics) = (server(), Metrics::default());
+        let server = server();
+        let metrics = Arc::clone(&server.metrics);
         let of_shadow = metrics.variant("e", "shadow");
         let shadow = ProductionVariant { metrics: Arc::clone(&of_shadow), ..variant("shadow") };
         // A shadow without a slot takes nothing.
@@ -160,6 +162,7 @@ mod tests {
         let line =
             r#"clary_invocations_total{endpoint="e",variant="shadow",code="503",reason="not_ready"} 3"#;
         assert!(shown(&metrics, line), "{}", metrics.render());
+        assert!(shown(&metrics, "clary_shadow_dropped_total 3"), "{}", metrics.render());
         drop(of_shadow);
     }
 }

@@ -104,6 +104,12 @@ impl ProductionVariant {
         }
     }
 
+    /// Lets the page know how much it may compute at once.
+    pub(super) fn tell_capacity(&self) {
+        let slots = self.capacity.slots();
+        self.metrics.set_max_concurrency(self.capacity.concurrency_max().unwrap_or(slots));
+    }
+
     /// Takes a place among the requests under way, and finds the model that `invocation` asks.
     pub(super) fn enter(&self, invocation: &Invocation<'_>) -> Result<(Place, Asked<'_>), Error> {
         Ok((self.capacity.enter()?, self.asked(invocation)?))
