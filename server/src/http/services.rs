@@ -109,8 +109,8 @@ async fn buffered(
         Target::Runtime { endpoint, operation } => {
             let limit = async_inference::BODY_BYTES_MAX;
             let headers = request.head.headers.clone();
-            let AwsRequest { body, caller, scope, request_id, .. } =
-                read(shared, platform, request, body, limit, door, SigningName::Is("sagemaker")).await?;
+            let read = read(shared, platform, request, body, limit, door, SigningName::Is("sagemaker"));
+            let AwsRequest { body, caller, scope, request_id, .. } = read.await.map_err(of_runtime)?;
             let may = caller.may(access::invocation(operation), Resource::Endpoint(endpoint));
             may.map_err(|refusal| refusal.to_error(Protocol::Runtime))?;
             let request = AsyncRequest { endpoint: endpoint.to_owned(), headers, body, scope, request_id };
@@ -152,6 +152,14 @@ impl SigningName {
             Self::Is(name) => Ok(name),
             Self::OfForm => aws::form_signing_name(body),
         }
+    }
+}
+
+/// A payload is no message that could not be read: its service knows only that it is not valid.
+fn of_runtime(error: AwsError) -> AwsError {
+    match error.code {
+        ErrorCode::SerializationException => AwsError { code: ErrorCode::ValidationError, ..error },
+        _ => error,
     }
 }
 

@@ -106,7 +106,8 @@ impl Dispatcher {
             runner.metrics.set_backlog(&endpoint, Some(backlog));
             let lane = lanes.entry(endpoint.clone()).or_default();
             let free = slots.saturating_sub(lane.running.len());
-            if free == 0 || backlog.size == lane.running.len() as u64 {
+            // After a restart the endpoint may not be back in the data plane yet: its requests wait for it.
+            if free == 0 || !runner.serves(&endpoint) || backlog.size == lane.running.len() as u64 {
                 continue;
             }
             let (name, limit) = (endpoint.clone(), free + lane.running.len());

@@ -66,6 +66,11 @@ impl Runner {
         Self { server, buckets, metrics, database, events, held_mib: Semaphore::new(HELD_MIB_MAX) }
     }
 
+    /// Whether the data plane has `endpoint`.
+    pub(super) fn serves(&self, endpoint: &str) -> bool {
+        self.server.contains(endpoint)
+    }
+
     /// Runs `queued` to its end, whatever that is.
     pub(super) async fn run(&self, queued: Queued) {
         let Queued { sequence, request, body } = queued;
