@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::metrics::Phases;
 use crate::platform::Platform;
 use crate::serving::capture::CapturePlan;
-use crate::serving::{Endpoint, Invocation, Invoked, ModelCache, ON_DEMAND};
+use crate::serving::{Endpoint, Invocation, Invoked, ModelCache, Models, ON_DEMAND};
 
 pub use failure::{Place, Refusal, WireError};
 pub use headers::RuntimeHeaders;
@@ -26,6 +26,9 @@ pub use headers::RuntimeHeaders;
 /// The format of a payload whose request names none, or only says that it is bytes. Reason: plain clients send no
 /// Content-Type, and every model takes CSV; what a payload looks like is never asked.
 pub const CONTENT_TYPE_DEFAULT: ContentType = ContentType::new(Format::Csv);
+
+/// The largest body that a serverless variant takes. Reason: the service's own limit, which clients are built for.
+const SERVERLESS_BODY_BYTES_MAX: usize = 4 << 20;
 
 /// What a client says that knows no better.
 const ANY_BYTES: &str = "application/octet-stream";
@@ -112,6 +115,9 @@ pub async fn invoke(
     payload: &Payload,
     body: Bytes,
 ) -> Result<Predicted, Failed> {
+    if body.len() > SERVERLESS_BODY_BYTES_MAX && is_serverless(platform, asked.endpoint) {
+        return Err(Refusal::Oversize.into());
+    }
     let headers = &asked.headers;
     let given = payload.content_type.unwrap_or(CONTENT_TYPE_DEFAULT);
     let mut invocation = Invocation {
@@ -148,6 +154,12 @@ pub async fn invoke(
         }
         _ => predicted(invoked),
     }
+}
+
+fn is_serverless(platform: &Platform, endpoint: &str) -> bool {
+    let endpoint = platform.server.endpoint(endpoint);
+    endpoint
+        .is_some_and(|endpoint| endpoint.arms().iter().any(|arm| matches!(arm.models, Models::OnDemand(_))))
 }
 
 /// Takes the request out of its caller's rate to the variant that will answer: the same draw chooses the same again.

@@ -192,7 +192,8 @@ fn refused(
         // No variant counts it.
         platform.metrics.reject(failed.refusal.code());
     }
-    let place = Place { endpoint: call.endpoint, scope: &scope };
+    let request_id = call.id.to_string();
+    let place = Place { endpoint: call.endpoint, scope: &scope, request_id: &request_id };
     let mut response = match place.wire_error(&failed.refusal) {
         WireError::Coded(error, wait) => {
             let mut response = super::platform::whole(aws::rest_error(&error), call.id);

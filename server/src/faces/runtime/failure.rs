@@ -17,6 +17,8 @@ pub enum Refusal {
     Data(Error),
     /// Why a model that was not there could not be loaded, as all who waited for it hear.
     Load(Arc<Error>),
+    /// A body that a serverless variant does not take.
+    Oversize,
     /// What the data plane never heard of: a header that breaks the service's rules, or something that is not served.
     Request(AwsError),
 }
@@ -27,6 +29,7 @@ impl Refusal {
         match self {
             Self::Data(error) => error.code(),
             Self::Load(error) => error.code(),
+            Self::Oversize => Code::PayloadTooLarge,
             Self::Request(_) => Code::BadRequest,
         }
     }
@@ -51,6 +54,8 @@ pub struct Place<'a> {
     pub endpoint: &'a str,
     /// Region and account.
     pub scope: &'a Scope,
+    /// The request's id.
+    pub request_id: &'a str,
 }
 
 /// What an invocation's failure is on the wire.
@@ -67,6 +72,10 @@ impl Place<'_> {
     pub fn wire_error(&self, refusal: &Refusal) -> WireError {
         match refusal {
             Refusal::Request(error) => WireError::Coded(error.clone(), None),
+            Refusal::Oversize => {
+                let message = format!("Request {} has oversize body.", self.request_id);
+                WireError::Coded(AwsError::new(ErrorCode::ValidationError, message), None)
+            }
             Refusal::Data(Error::BodyTooLarge { limit_bytes }) => {
                 WireError::TooLarge(format!("HTTP content length exceeded {limit_bytes} bytes."))
             }
@@ -83,7 +92,7 @@ impl Place<'_> {
     }
 
     fn coded(&self, error: &Error) -> AwsError {
-        let Self { endpoint, scope: Scope { account, .. } } = self;
+        let Self { endpoint, scope: Scope { account, .. }, .. } = self;
         let validation = |message: String| AwsError::new(ErrorCode::ValidationError, message);
         match error {
             Error::EndpointNotFound(_) => {
@@ -108,9 +117,11 @@ impl Place<'_> {
             Error::WrongInvocation { .. } => validation(format!(
                 "Endpoint {endpoint} of account {account} is not an asynchronous endpoint; use InvokeEndpoint"
             )),
-            Error::Header { .. } | Error::BodyTimeout { .. } | Error::BodyBroken { .. } => {
-                validation(error.to_string())
-            }
+            // A parameter is the name of a target model: what it names is not looked for.
+            Error::Header { .. }
+            | Error::Parameter(_)
+            | Error::BodyTimeout { .. }
+            | Error::BodyBroken { .. } => validation(error.to_string()),
             Error::Throttled { .. } => AwsError::new(ErrorCode::ThrottlingException, "Rate exceeded"),
             Error::Store(_) => AwsError::new(ErrorCode::InternalDependencyException, error.to_string()),
             _ => match error.code() {
@@ -132,7 +143,7 @@ impl Place<'_> {
             _ => (error.code().status(), error.to_string()),
         };
         let text: String = text.chars().take(ORIGINAL_MESSAGE_CHARS_MAX).collect();
-        let Self { endpoint, scope: Scope { region, account } } = self;
+        let Self { endpoint, scope: Scope { region, account }, .. } = self;
         let message = if status == 0 {
             text.clone()
         } else {
@@ -166,7 +177,7 @@ mod tests {
 
     fn check(error: Error, code: ErrorCode, message: &str) {
         let (scope, shown) = (scope(), error.to_string());
-        let place = Place { endpoint: "e", scope: &scope };
+        let place = Place { endpoint: "e", scope: &scope, request_id: "i" };
         let WireError::Coded(found, _) = place.wire_error(&Refusal::Data(error)) else { panic!("{shown}") };
         assert_eq!(found.code, code, "{shown}");
         assert!(found.message.contains(message), "{message} in {found}");
@@ -227,7 +238,7 @@ mod tests {
     #[test]
     fn a_model_error_carries_what_the_model_said() {
         let scope = scope();
-        let place = Place { endpoint: "e", scope: &scope };
+        let place = Place { endpoint: "e", scope: &scope, request_id: "i" };
         let members = |error: &Error| place.model_error(error).members;
         let found = members(&Error::ContentTypeMissing);
         assert_eq!(found["OriginalStatusCode"], 415);
@@ -237,14 +248,14 @@ mod tests {
             "arn:aws:logs:eu-west-1:000000000000:log-group:/aws/sagemaker/Endpoints/e"
         );
         assert_eq!(members(&Error::DeadlineExceeded { limit: Duration::ZERO })["OriginalStatusCode"], 0);
-        let long = members(&Error::Parameter("x".repeat(5000)));
+        let long = members(&Error::Load(models::LoadError::Unrecognised("x".repeat(5000))));
         assert_eq!(long["OriginalMessage"].as_str().map(str::len), Some(ORIGINAL_MESSAGE_CHARS_MAX));
     }
 
     #[test]
     fn who_should_come_again_hears_when() {
         let scope = scope();
-        let place = Place { endpoint: "e", scope: &scope };
+        let place = Place { endpoint: "e", scope: &scope, request_id: "i" };
         let wait = |error| match place.wire_error(&Refusal::Data(error)) {
             WireError::Coded(_, wait) => wait,
             WireError::TooLarge(_) => None,
