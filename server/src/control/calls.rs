@@ -5,8 +5,8 @@ use rusqlite::Connection;
 use serde_json::Value;
 use wire::{Scope, Timestamp};
 
-use super::autoscaling::{Dimension, TargetKey};
 use super::autoscaling::target;
+use super::autoscaling::{Dimension, TargetKey};
 use super::deployment::Policy;
 use super::endpoint::{ChangeKind, EndpointState, Fleet};
 use super::fleet::VariantProperty;
