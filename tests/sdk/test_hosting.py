@@ -1,9 +1,11 @@
 """What users of endpoints rely on, by boto3: traffic, deployments, and what each kind of endpoint promises."""
 
+import base64
 import concurrent.futures
 import datetime
 import json
 import math
+import uuid
 
 import botocore.config
 import botocore.exceptions
@@ -15,7 +17,6 @@ import harness
 import hosting
 
 ARN = f"arn:aws:sagemaker:{hosting.REGION}:{hosting.ACCOUNT}:endpoint/"
-NOT_NULL = object()
 
 
 def train(cancer, columns=30, depth=2, rounds=3):
@@ -332,3 +333,565 @@ def test_what_an_update_keeps(platform, models):
     platform.sagemaker.update_endpoint(EndpointName="keep", EndpointConfigName="keep-2")
     assert summaries(platform.in_service("keep"), "CurrentWeight")["A"] == (5,)
     platform.delete_endpoint("keep")
+
+
+def test_a_bad_canary_is_taken_back_by_its_alarm(platform, models, row):
+    good, _, narrow = models
+    cloudwatch = hosting.client(platform.server, "cloudwatch")
+    platform.create_config("canary-good", {"A": variant(good, count=4)})
+    platform.create_config("canary-bad", {"A": variant(narrow, count=4)})
+    platform.create_endpoint("canary", "canary-good")
+
+    def put(name, metric, config):
+        dimensions = {"EndpointName": "canary", "VariantName": "A", "EndpointConfigName": config}
+        cloudwatch.put_metric_alarm(
+            AlarmName=name,
+            Namespace="AWS/SageMaker",
+            MetricName=metric,
+            Dimensions=[{"Name": dimension, "Value": value} for dimension, value in dimensions.items()],
+            Statistic="Average",
+            Period=10,
+            EvaluationPeriods=1,
+            Threshold=0.5,
+            ComparisonOperator="GreaterThanThreshold",
+            TreatMissingData="notBreaching",
+        )
+        return name
+
+    # That of the new fleet alone goes off; that of the old one has no reason to.
+    alarms = [put("canary-new", "Invocation4XXErrors", "canary-bad"), put("canary-old", "InvocationModelErrors", "canary-good")]
+    canary = policy("CANARY", 3600, alarms, CanarySize={"Type": "INSTANCE_COUNT", "Value": 1})
+    update = {"EndpointName": "canary", "EndpointConfigName": "canary-bad", "DeploymentConfig": canary}
+    missing = {**canary, "AutoRollbackConfiguration": {"Alarms": [{"AlarmName": "canary-none"}]}}
+    refused(platform.sagemaker.update_endpoint, "ValidationException", "canary-none", **{**update, "DeploymentConfig": missing})
+    platform.sagemaker.update_endpoint(**update)
+    statuses = {200: 0, 424: 0}
+    url = f"{platform.server.url}/endpoints/canary/invocations"
+    started = datetime.datetime.now()
+    described = describe(platform, "canary")
+    while described["EndpointStatus"] in ("Updating", "RollingBack"):
+        for _ in range(20):
+            answer = platform.server.session.post(url, data=row, headers={"Content-Type": "text/csv"}, timeout=harness.WAIT_S)
+            statuses[answer.status_code] += 1
+        described = describe(platform, "canary")
+        assert (datetime.datetime.now() - started).total_seconds() < harness.WAIT_S, described
+    assert statuses[424] > 0 and statuses[200] > statuses[424], statuses
+    # One period that shows it, at most one that had begun before, one look.
+    assert (datetime.datetime.now() - started).total_seconds() < 25
+    assert (described["EndpointStatus"], described["EndpointConfigName"]) == ("InService", "canary-good")
+    assert "canary-new was in ALARM" in described["FailureReason"], described["FailureReason"]
+    assert "PendingDeploymentSummary" not in described and "VariantStatus" not in described["ProductionVariants"][0]
+    assert set(counts(platform, "canary", row, 50)) == {"A"}
+    # An alarm that is off at the start lets no request near the new fleet.
+    cloudwatch.set_alarm_state(AlarmName="canary-old", StateValue="ALARM", StateReason="by hand")
+    again = policy("CANARY", 3600, ["canary-old"], CanarySize={"Type": "INSTANCE_COUNT", "Value": 1})
+    platform.sagemaker.update_endpoint(**{**update, "DeploymentConfig": again})
+    assert set(counts(platform, "canary", row, 20)) == {"A"}
+    described = platform.in_service("canary")
+    assert described["EndpointConfigName"] == "canary-good"
+    assert "canary-old was in ALARM before traffic moved" in described["FailureReason"]
+    # The next one that succeeds leaves no reason behind.
+    platform.sagemaker.update_endpoint(EndpointName="canary", EndpointConfigName="canary-good")
+    assert "FailureReason" not in platform.in_service("canary")
+    platform.delete_endpoint("canary")
+    cloudwatch.delete_alarms(AlarmNames=alarms)
+
+
+def test_a_fleet_that_cannot_be_had_changes_nothing(platform, models, row):
+    good, _, _ = models
+    platform.s3.put_object(Bucket=hosting.BUCKET, Key="hosting/broken.tar.gz", Body=b"no archive")
+    broken = platform.create_model("hosting-broken", f"s3://{hosting.BUCKET}/hosting/broken.tar.gz")
+    platform.create_config("broken-good", {"A": variant(good)})
+    platform.create_config("broken-bad", {"A": variant(broken), "B": variant(good)})
+    platform.create_endpoint("broken", "broken-good")
+    platform.sagemaker.update_endpoint(EndpointName="broken", EndpointConfigName="broken-bad")
+    described = platform.in_service("broken")
+    assert described["EndpointConfigName"] == "broken-good" and "broken.tar.gz" in described["FailureReason"]
+    assert counts(platform, "broken", row, 5) == {"A": 5}
+    platform.delete_endpoint("broken")
+    # The first of its name: it failed, and only going is left.
+    platform.sagemaker.create_endpoint(EndpointName="broken", EndpointConfigName="broken-bad")
+    platform.server.wait_until(lambda: describe(platform, "broken")["EndpointStatus"] == "Failed")
+    reason = describe(platform, "broken")["FailureReason"]
+    expected = "The primary container for production variant A did not pass the ping health check."
+    assert reason.startswith(expected) and "broken.tar.gz" in reason, reason
+    refused(lambda: invoke(platform, "broken", row), "ValidationError", "Endpoint broken of account")
+    update = {"EndpointName": "broken", "EndpointConfigName": "broken-good"}
+    refused(platform.sagemaker.update_endpoint, "ValidationException", "status Failed", **update)
+    refused(lambda: adjust(platform, "broken", A={"DesiredWeight": 1}), "ValidationException", "status Failed")
+    refused(platform.sagemaker.create_endpoint, "ValidationException", "already existing", **update)
+    platform.delete_endpoint("broken")
+
+
+def test_an_artifact_that_is_replaced_disturbs_nobody(booster, cancer, row, tmp_path):
+    with hosting.up(tmp_path) as server:
+        clients = hosting.Clients(server.ready())
+        clients.deploy("pinned", clients.upload(booster, "pinned.tar.gz"))
+        first = invoke(clients, "pinned", row)["Body"].read()
+        artifact = clients.sagemaker.describe_endpoint(EndpointName="pinned")["ProductionVariants"][0]
+        assert artifact["DesiredInstanceCount"] == 1
+        clients.upload(train(cancer), "pinned.tar.gz")
+        assert invoke(clients, "pinned", row)["Body"].read() == first
+        # The configuration knows which bytes it was made for.
+        clients.sagemaker.update_endpoint(EndpointName="pinned", EndpointConfigName="pinned")
+        reason = clients.in_service("pinned")["FailureReason"]
+        assert "pinned.tar.gz" in reason and "ETag" in reason, reason
+        assert invoke(clients, "pinned", row)["Body"].read() == first
+        server.process.kill()
+        server.process.wait()
+    with hosting.up(tmp_path) as server:
+        clients = hosting.Clients(server.ready())
+        clients.in_service("pinned")
+        assert invoke(clients, "pinned", row)["Body"].read() == first
+        # A configuration of today takes today's.
+        clients.create_config("pinned-2", {"AllTraffic": variant("pinned")})
+        clients.sagemaker.update_endpoint(EndpointName="pinned", EndpointConfigName="pinned-2")
+        assert "FailureReason" not in clients.in_service("pinned")
+        assert invoke(clients, "pinned", row)["Body"].read() != first
+
+
+# Many models behind one endpoint.
+
+
+def test_a_request_names_its_model(platform, models, booster, cancer, row):
+    platform.create_model("many", f"s3://{hosting.BUCKET}/many/", Mode="MultiModel")
+    platform.create_config("many", {"A": variant("many")})
+    platform.create_endpoint("many", "many")
+    ask = lambda model, **further: invoke(platform, "many", row, TargetModel=model, **further)
+    gone = f"Failed to download model data(bucket: {hosting.BUCKET}, key: many/a.tar.gz)."
+    refused(lambda: ask("a.tar.gz"), "ValidationError", gone)
+    refused(lambda: invoke(platform, "many", row), "ValidationError", "is a multi-model endpoint and requires target model")
+    for foreign in ("../model.tar.gz", "/a.tar.gz", "x/../../model.tar.gz"):
+        refused(lambda: ask(foreign), "ValidationError")
+    platform.upload(booster, "many/a.tar.gz")
+    first = ask("a.tar.gz")
+    assert first["InvokedProductionVariant"] == "A"
+    first = first["Body"].read()
+    platform.upload(train(cancer), "many/sub/b.tar.gz")
+    assert ask("sub/b.tar.gz", TargetVariant="A")["Body"].read() != first
+    # Of many who ask for a cold one, all are answered.
+    for number in range(4):
+        platform.upload(train(cancer, rounds=number + 1), f"many/c{number}.tar.gz")
+    client = hosting.client(platform.server, "sagemaker-runtime", config=botocore.config.Config(max_pool_connections=8))
+    names = [f"c{number % 4}.tar.gz" for number in range(32)]
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda name: invoke(platform, "many", row, client=client, TargetModel=name)["Body"].read(), names))
+    assert len(set(answers)) == 4 and answers[:4] * 8 == answers
+    # A model that is no model is its own fault alone.
+    platform.s3.put_object(Bucket=hosting.BUCKET, Key="many/broken.tar.gz", Body=b"no archive")
+    refused(lambda: ask("broken.tar.gz"), "ModelError", "broken.tar.gz", status=424)
+    assert ask("a.tar.gz")["Body"].read() == first
+    single = "is not a multi-model endpoint and does not support target model header."
+    platform.create_config("single", {"A": variant(models[0])})
+    platform.create_endpoint("single", "single")
+    refused(lambda: invoke(platform, "single", row, TargetModel="a.tar.gz"), "ValidationError", single)
+    platform.delete_endpoint("single")
+    platform.delete_endpoint("many")
+
+
+def test_models_take_turns_in_little_memory(booster, row, tmp_path):
+    with hosting.up(tmp_path, "--model-memory", "400KiB") as server:
+        clients = hosting.Clients(server.ready())
+        for number in range(12):
+            clients.upload(booster, f"many/{number}.tar.gz")
+        clients.create_model("many", f"s3://{hosting.BUCKET}/many/", Mode="MultiModel")
+        clients.create_config("many", {"A": variant("many")})
+        clients.create_endpoint("many", "many")
+        runtime = hosting.client(server, "sagemaker-runtime", config=botocore.config.Config(max_pool_connections=4))
+        names = [f"{number % 12}.tar.gz" for number in range(48)]
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            answers = list(pool.map(lambda name: invoke(clients, "many", row, client=runtime, TargetModel=name)["Body"].read(), names))
+        assert len(set(answers)) == 1
+        # Not all of them fit, so some came more than once.
+        count = lambda words: sum(words in line for line in list(server.log))
+        server.wait_until(lambda: count('"model loaded"') > 12 and count('"model unloaded"') > 0)
+
+
+# No instances: serverless.
+
+
+def serverless(model, **further):
+    config = {"MemorySizeInMB": 2048, "MaxConcurrency": 1, **further}
+    return {"ModelName": model, "InitialVariantWeight": 1, "ServerlessConfig": config}
+
+
+def test_a_serverless_variant_comes_and_goes(booster, cancer, row, tmp_path):
+    with hosting.up(tmp_path, "--serverless-idle", "10") as server:
+        clients = hosting.Clients(server.ready())
+        url = clients.upload(booster)
+        clients.create_model("less", url)
+        clients.create_config("less", {"A": serverless("less")})
+        described = clients.create_endpoint("less", "less")
+        (summary,) = described["ProductionVariants"]
+        assert summary["CurrentServerlessConfig"] == {"MemorySizeInMB": 2048, "MaxConcurrency": 1}
+        assert "CurrentInstanceCount" not in summary
+        clients.deploy("instances", url)
+        expected = invoke(clients, "instances", row)["Body"].read()
+        # Cold: it waits, whoever came first; the cap holds all others off.
+        assert invoke(clients, "less", row)["Body"].read() == expected
+        config = botocore.config.Config(max_pool_connections=8, retries={"total_max_attempts": 1})
+        client = hosting.client(server, "sagemaker-runtime", config=config)
+        many = harness.to_csv(np.tile(cancer[0], (25, 1)))
+
+        def outcome(_):
+            try:
+                invoke(clients, "less", many, client=client)
+            except botocore.exceptions.ClientError as refusal:
+                error = refusal.response["Error"]
+                return (refusal.response["ResponseMetadata"]["HTTPStatusCode"], error["Code"], error["Message"])
+            return 200
+
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            outcomes = set(pool.map(outcome, range(24)))
+        assert outcomes == {200, (400, "ThrottlingException", "Rate exceeded")}
+        # More at once, in place.
+        update = {"MaxConcurrency": 50, "ProvisionedConcurrency": 1}
+        adjust(clients, "less", A={"ServerlessUpdateConfig": update})
+        (summary,) = clients.in_service("less")["ProductionVariants"]
+        assert summary["CurrentServerlessConfig"] == {"MemorySizeInMB": 2048, **update}
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            assert set(pool.map(outcome, range(24))) == {200}
+        words = "ProvisionedConcurrency of at most MaxConcurrency (50), found 60"
+        more = {"ServerlessUpdateConfig": {"ProvisionedConcurrency": 60}}
+        refused(lambda: adjust(clients, "less", A=more), "ValidationException", words)
+        refused(lambda: adjust(clients, "less", A={"DesiredInstanceCount": 2}), "ValidationException", "serverless")
+        # Larger than it takes, though not than others take.
+        large = "1" * (4 << 20) + "\n"
+        answer = refused(lambda: invoke(clients, "less", large), "ValidationError", "has oversize body.")
+        identifier = answer["ResponseMetadata"]["RequestId"]
+        assert answer["Error"]["Message"] == f"Request {identifier} has oversize body."
+        refused(lambda: invoke(clients, "instances", large), "ModelError", status=424)
+        # From there to instances, and not back.
+        clients.create_config("real", {"A": variant("less")})
+        clients.sagemaker.update_endpoint(EndpointName="less", EndpointConfigName="real")
+        (summary,) = clients.in_service("less")["ProductionVariants"]
+        assert summary["CurrentInstanceCount"] == 1 and "CurrentServerlessConfig" not in summary
+        assert invoke(clients, "less", row)["Body"].read() == expected
+        words = "a variant with instances cannot become serverless"
+        again = {"EndpointName": "less", "EndpointConfigName": "less"}
+        refused(clients.sagemaker.update_endpoint, "ValidationException", words, **again)
+
+
+def test_an_idle_model_goes_unless_it_is_provisioned(booster, row, tmp_path):
+    with hosting.up(tmp_path, "--serverless-idle", "300ms") as server:
+        clients = hosting.Clients(server.ready())
+        clients.create_model("idle", clients.upload(booster))
+        clients.create_config("kept", {"A": serverless("idle", ProvisionedConcurrency=1)})
+        clients.create_config("left", {"A": serverless("idle")})
+        clients.create_endpoint("kept", "kept")
+        clients.create_endpoint("left", "left")
+        ask = lambda endpoint: invoke(clients, endpoint, row)["Body"].read()
+        expected = ask("kept")
+        is_unloaded = lambda line: '"model unloaded"' in line
+        loads = lambda: sum('"model loaded"' in line for line in list(server.log))
+        server.wait_for_log(is_unloaded)
+        before = loads()
+        assert ask("left") == ask("left") == expected
+        server.wait_until(lambda: loads() == before + 1)
+        server.wait_for_log(is_unloaded)
+        # The one that is kept has been idle for longer, and is not loaded again.
+        assert ask("kept") == ask("left") == expected
+        server.wait_until(lambda: loads() == before + 2)
+
+
+def test_a_cold_model_is_not_waited_for_too_long(booster, row, tmp_path):
+    with hosting.up(tmp_path, "--cold-wait", "1ms", "--serverless-idle", "100ms") as server:
+        clients = hosting.Clients(server.ready())
+        clients.create_model("cold", clients.upload(booster))
+        clients.create_config("cold", {"A": serverless("cold")})
+        clients.create_endpoint("cold", "cold")
+        server.wait_for_log(lambda line: '"model unloaded"' in line)
+        answer = refused(lambda: invoke(clients, "cold", row), "ModelNotReadyException", status=429)
+        assert int(answer["ResponseMetadata"]["HTTPHeaders"]["retry-after"]) >= 1
+        # It goes on loading, and a client that comes again is served.
+        patient = hosting.client(server, "sagemaker-runtime", config=botocore.config.Config(retries={"total_max_attempts": 5}))
+        assert invoke(clients, "cold", row, client=patient)["InvokedProductionVariant"] == "A"
+
+
+# Answers later: asynchronous endpoints.
+
+ASYNC = {
+    "OutputConfig": {"S3OutputPath": f"s3://{hosting.BUCKET}/async/out/", "S3FailurePath": f"s3://{hosting.BUCKET}/async/failed"},
+    "ClientConfig": {"MaxConcurrentInvocationsPerInstance": 2},
+}
+
+
+def fetch(clients, location):
+    """The object at an address, once it is there."""
+    bucket, key = location.removeprefix("s3://").split("/", 1)
+
+    def found():
+        try:
+            return clients.s3.head_object(Bucket=bucket, Key=key)
+        except botocore.exceptions.ClientError as error:
+            assert error.response["Error"]["Code"] == "404", error
+            return None
+
+    clients.server.wait_until(found)
+    return clients.s3.get_object(Bucket=bucket, Key=key)
+
+
+def enqueue(clients, endpoint, **further):
+    answer = clients.runtime.invoke_endpoint_async(EndpointName=endpoint, **further)
+    assert answer["ResponseMetadata"]["HTTPStatusCode"] == 202
+    return answer
+
+
+def test_an_asynchronous_endpoint_answers_to_the_store(platform, models, row):
+    good, _, narrow = models
+    platform.create_config("later", {"A": variant(good)}, AsyncInferenceConfig=ASYNC)
+    assert platform.create_endpoint("later", "later")["AsyncInferenceConfig"] == ASYNC
+    platform.create_config("now", {"A": variant(good)})
+    platform.create_endpoint("now", "now")
+    expected = invoke(platform, "now", row)["Body"].read()
+    # By reference, and with the request itself.
+    platform.s3.put_object(Bucket=hosting.BUCKET, Key="async/in.csv", Body=row.encode())
+    location = f"s3://{hosting.BUCKET}/async/in.csv"
+    answers = [
+        enqueue(platform, "later", InputLocation=location, ContentType="text/csv"),
+        enqueue(platform, "later", Body=row.encode(), ContentType="text/csv", InferenceId="my id"),
+    ]
+    for answer in answers:
+        found = fetch(platform, answer["OutputLocation"])
+        assert (found["Body"].read(), found["ContentType"]) == (expected, "text/csv")
+        assert answer["FailureLocation"].startswith(f"s3://{hosting.BUCKET}/async/failed/")
+    identifier = answers[0]["InferenceId"]
+    assert answers[0]["OutputLocation"] == f"s3://{hosting.BUCKET}/async/out/{identifier}.out"
+    assert answers[0]["FailureLocation"] == f"s3://{hosting.BUCKET}/async/failed/{identifier}-error.out"
+    assert answers[1]["InferenceId"] == "my id"
+    named = enqueue(platform, "later", InputLocation=location, Accept="application/json", S3OutputPathExtension="a/b", Filename="c.json")
+    assert named["OutputLocation"] == f"s3://{hosting.BUCKET}/async/out/a/b/c.json"
+    found = fetch(platform, named["OutputLocation"])
+    assert found["ContentType"] == "application/json" and "predictions" in json.loads(found["Body"].read())
+    # What fails says why, where failures go.
+    absent = f"s3://{hosting.BUCKET}/async/none.csv"
+    for asked, words in [
+        ({"InputLocation": absent}, "failed to download " + absent),
+        ({"Body": b"x\n", "ContentType": "text/csv"}, "payload"),
+        ({"Body": row.encode(), "ContentType": "image/png"}, "image/png"),
+    ]:
+        answer = enqueue(platform, "later", **asked)
+        reason = fetch(platform, answer["FailureLocation"])["Body"].read().decode()
+        assert words in reason, reason
+        key = answer["OutputLocation"].removeprefix(f"s3://{hosting.BUCKET}/")
+        with pytest.raises(botocore.exceptions.ClientError, match="404"):
+            platform.s3.head_object(Bucket=hosting.BUCKET, Key=key)
+    ask = lambda *words, **asked: refused(lambda: platform.runtime.invoke_endpoint_async(EndpointName="later", **asked), "ValidationError", *words)
+    ask("found neither")
+    ask("found both", InputLocation=location, Body=b"1")
+    ask("s3://bucket/key", InputLocation="https://models/async/in.csv")
+    ask("128000", Body=b"1" * 128_001)
+    ask("from 60 to 21600", InputLocation=location, RequestTTLSeconds=21601)
+    ask("from 1 to 3600", InputLocation=location, InvocationTimeoutSeconds=3601)
+    ask("at most 64", InputLocation=location, InferenceId="i" * 65)
+    ask("Filename", InputLocation=location, Filename="f" * 33)
+    only = "is an asynchronous endpoint; use InvokeEndpointAsync"
+    refused(lambda: invoke(platform, "later", row), "ValidationError", only)
+    only = "is not an asynchronous endpoint; use InvokeEndpoint"
+    refused(lambda: enqueue(platform, "now", InputLocation=location), "ValidationError", only)
+    gone = f"Endpoint none of account {hosting.ACCOUNT} not found."
+    refused(lambda: enqueue(platform, "none", InputLocation=location), "ValidationError", gone)
+    platform.delete_endpoint("later")
+    platform.delete_endpoint("now")
+
+
+def test_queued_requests_survive_a_kill(booster, row, tmp_path):
+    with hosting.up(tmp_path) as server:
+        clients = hosting.Clients(server.ready())
+        clients.create_model("queue", clients.upload(booster))
+        clients.create_config("queue", {"A": variant("queue")}, AsyncInferenceConfig=ASYNC)
+        for name in ("queue", "other"):
+            clients.create_endpoint(name, "queue")
+        adjust(clients, "queue", A={"DesiredInstanceCount": 0})
+        assert summaries(clients.in_service("queue"), "CurrentInstanceCount", "CurrentWeight") == {"A": (0, 1)}
+        waiting = [enqueue(clients, "queue", Body=row.encode(), ContentType="text/csv", InferenceId=f"i-{n}") for n in range(40)]
+        # The same once more is the same.
+        again = enqueue(clients, "queue", Body=row.encode(), ContentType="text/csv", InferenceId="i-7")
+        assert again["OutputLocation"] == waiting[7]["OutputLocation"]
+        # Others go on; those without an instance wait.
+        expected = fetch(clients, enqueue(clients, "other", Body=row.encode())["OutputLocation"])["Body"].read()
+        listed = lambda: clients.s3.list_objects_v2(Bucket=hosting.BUCKET, Prefix="async/out/i-").get("KeyCount")
+        assert listed() == 0
+        adjust(clients, "queue", A={"DesiredInstanceCount": 1})
+        # Somewhere in the middle.
+        server.wait_until(lambda: listed() > 0)
+        server.process.kill()
+        server.process.wait()
+    with hosting.up(tmp_path) as server:
+        clients = hosting.Clients(server.ready())
+        for answer in waiting:
+            assert fetch(clients, answer["OutputLocation"])["Body"].read() == expected
+        failed = clients.s3.list_objects_v2(Bucket=hosting.BUCKET, Prefix="async/failed/")
+        assert failed["KeyCount"] == 0, failed
+
+
+# What was asked and answered: data capture.
+
+
+def capture(destination, percentage=100, modes=("Input", "Output"), **types):
+    config = {
+        "EnableCapture": True,
+        "InitialSamplingPercentage": percentage,
+        "DestinationS3Uri": f"s3://{hosting.BUCKET}/{destination}",
+        "CaptureOptions": [{"CaptureMode": mode} for mode in modes],
+    }
+    return {**config, "CaptureContentTypeHeader": types} if types else config
+
+
+def captured(clients, prefix):
+    """Key -> records, of the objects below a prefix."""
+    pages = clients.s3.get_paginator("list_objects_v2").paginate(Bucket=hosting.BUCKET, Prefix=prefix)
+    keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
+    read = lambda key: clients.s3.get_object(Bucket=hosting.BUCKET, Key=key)["Body"].read().decode()
+    return {key: [json.loads(line) for line in read(key).splitlines()] for key in keys}
+
+
+def test_what_is_captured_is_what_was_sent(platform, models, cancer, row):
+    good, other, _ = models
+    types = {"CsvContentTypes": ["text/csv"], "JsonContentTypes": ["application/json"]}
+    config = capture("captured", **types)
+    platform.create_config("capture", {"A": variant(good), "B": variant(other, 0)}, DataCaptureConfig=config)
+    described = platform.create_endpoint("capture", "capture")["DataCaptureConfig"]
+    assert described == {
+        "EnableCapture": True,
+        "CaptureStatus": "Started",
+        "CurrentSamplingPercentage": 100,
+        "DestinationS3Uri": f"s3://{hosting.BUCKET}/captured",
+        "KmsKeyId": "",
+    }
+    recordio = harness.to_recordio(cancer[0][:2])
+    as_json = harness.to_json(cancer[0][:2])
+    sent = [
+        (row, "text/csv", {"CustomAttributes": "user=ü7".replace("ü", "u"), "InferenceId": "id-1"}),
+        (row, "text/csv; charset=utf-8", {"Accept": "application/json"}),
+        (as_json, "application/json", {}),
+        (recordio, "application/x-recordio-protobuf", {"Accept": "application/x-recordio-protobuf"}),
+    ]
+    answers = [invoke(platform, "capture", body, ContentType=kind, **further) for body, kind, further in sent]
+    bodies = [answer["Body"].read() for answer in answers]
+    invoke(platform, "capture", row, TargetVariant="B")
+    # What fails is not captured.
+    refused(lambda: invoke(platform, "capture", "x\n"), "ModelError", status=424)
+    platform.delete_endpoint("capture")
+    platform.server.wait_until(lambda: len(captured(platform, "captured/capture/")) == 2)
+    files = captured(platform, "captured/capture/")
+    now = datetime.datetime.now(datetime.timezone.utc)
+    hours = {(now - datetime.timedelta(minutes=minutes)).strftime("%Y/%m/%d/%H") for minutes in (0, 5)}
+    for key in files:
+        destination, endpoint, name, *date, file = key.split("/")
+        assert (destination, endpoint) == ("captured", "capture") and name in "AB" and "/".join(date) in hours
+        minute, second, milliseconds, rest = file.split("-", 3)
+        assert int(minute) < 60 and int(second) < 60 and int(milliseconds) < 1000 and len(rest) == 36 + len(".jsonl")
+    ((of_b),) = [records for key, records in files.items() if "/B/" in key]
+    (records,) = [records for key, records in files.items() if "/A/" in key]
+    assert len(of_b) == 1 and len(records) == 4
+    for record, (body, kind, further), answer, answered in zip(records, sent, answers, bodies):
+        for side, mode, content_type, payload in [
+            ("endpointInput", "INPUT", kind, body if isinstance(body, bytes) else body.encode()),
+            ("endpointOutput", "OUTPUT", answer["ContentType"], answered),
+        ]:
+            found = record["captureData"][side]
+            encoding = {"text/csv": "CSV", "application/json": "JSON"}.get(content_type.split(";")[0], "BASE64")
+            assert (found["observedContentType"], found["mode"], found["encoding"]) == (content_type, mode, encoding)
+            data = base64.b64decode(found["data"]) if encoding == "BASE64" else found["data"].encode()
+            assert data == payload
+        metadata = record["eventMetadata"]
+        assert record["eventVersion"] == "0" and uuid.UUID(metadata["eventId"])
+        time = datetime.datetime.strptime(metadata["inferenceTime"], "%Y-%m-%dT%H:%M:%SZ")
+        assert abs(now.replace(tzinfo=None) - time) < datetime.timedelta(minutes=5)
+        assert metadata.get("inferenceId") == further.get("InferenceId")
+        attributes = further.get("CustomAttributes")
+        assert metadata.get("customAttributes") == (None if attributes is None else [attributes])
+
+
+def test_sides_and_samples(platform, models, row):
+    good, _, _ = models
+    for name, percentage, modes in [("input", 100, ["Input"]), ("output", 100, ["Output"]), ("none", 0, ["InputAndOutput"]), ("half", 50, ["InputAndOutput"])]:
+        config = capture("sampled", percentage, modes)
+        platform.create_config(f"capture-{name}", {"A": variant(good)}, DataCaptureConfig=config)
+        platform.create_endpoint(f"capture-{name}", f"capture-{name}")
+    calls = {"input": 1, "output": 1, "none": 20, "half": 200}
+    for name, times in calls.items():
+        for _ in range(times):
+            invoke(platform, f"capture-{name}", row)
+        platform.delete_endpoint(f"capture-{name}")
+    records = lambda name: [record for file in captured(platform, f"sampled/capture-{name}/").values() for record in file]
+    # Flushed in the order of the deletions.
+    platform.server.wait_until(lambda: records("half"))
+    assert [list(record["captureData"]) for record in records("input")] == [["endpointInput"]]
+    assert [list(record["captureData"]) for record in records("output")] == [["endpointOutput"]]
+    assert records("none") == []
+    check_share(len(records("half")), 200, 0.5)
+    # Without a list of types, all is base64.
+    data = records("input")[0]["captureData"]["endpointInput"]
+    assert data["encoding"] == "BASE64" and base64.b64decode(data["data"]) == row.encode()
+
+
+def test_what_was_captured_is_stored_when_the_server_ends(booster, row, tmp_path):
+    with hosting.up(tmp_path) as server:
+        clients = hosting.Clients(server.ready())
+        clients.create_model("end", clients.upload(booster))
+        clients.create_config("end", {"A": variant("end")}, DataCaptureConfig=capture("end"))
+        clients.create_endpoint("end", "end")
+        for _ in range(10):
+            invoke(clients, "end", row)
+        assert server.stop() == 0
+    with hosting.up(tmp_path) as server:
+        clients = hosting.Clients(server.ready())
+        assert [len(records) for records in captured(clients, "end/end/A/").values()] == [10]
+
+
+# Refusals of the runtime.
+
+
+def test_every_refusal_has_its_code(platform, models, row):
+    good, _, _ = models
+    platform.create_config("codes", {"A": variant(good)})
+    platform.create_endpoint("codes", "codes")
+    account = hosting.ACCOUNT
+    check = lambda call, code, *words, **further: refused(call, code, *words, **further)["ResponseMetadata"]["HTTPHeaders"]
+    told = [
+        check(lambda: invoke(platform, "none", row), "ValidationError", f"Endpoint none of account {account} not found."),
+        # Stored case is needed.
+        check(lambda: invoke(platform, "CODES", row), "ValidationError", f"Endpoint CODES of account {account} not found."),
+        check(lambda: invoke(platform, "codes", row, TargetContainerHostname="b"), "ValidationError", "multi-container"),
+        check(lambda: invoke(platform, "codes", row, InferenceId="i" * 65), "ValidationError", "'inferenceId'"),
+        check(lambda: invoke(platform, "codes", row, TargetModel="m"), "ValidationError", "not a multi-model endpoint"),
+        check(lambda: invoke(platform, "codes", row, CustomAttributes="a" * 1025), "ValidationError"),
+        check(lambda: invoke(platform, "codes", row, ContentType="image/png"), "ModelError", status=424),
+    ]
+    for headers in told[:-1]:
+        assert headers["x-amzn-errortype"] == "ValidationError" and headers["x-amzn-requestid"]
+    assert told[-1]["x-amzn-errortype"] == "ModelError"
+    for asked, status, words in [
+        ({"body": "x\n"}, 415, "payload"),
+        ({"body": row.strip() + ",1\n"}, 400, "30"),
+        ({"body": row, "ContentType": "image/png"}, 415, "image/png"),
+        ({"body": row, "Accept": "image/png"}, 406, "image/png"),
+    ]:
+        answer = refused(lambda: invoke(platform, "codes", **asked), "ModelError", status=424)
+        assert answer["OriginalStatusCode"] == status and words in answer["OriginalMessage"], answer
+        assert answer["LogStreamArn"].startswith(f"arn:aws:logs:{hosting.REGION}:{account}:log-group:/aws/sagemaker/Endpoints/codes")
+        message = answer["Error"]["Message"]
+        assert message.startswith(f'Received client error ({status}) from primary with message "{answer["OriginalMessage"]}". See https://')
+        assert message.endswith(f"group=/aws/sagemaker/Endpoints/codes in account {account} for more information.")
+    answer = refused(lambda: invoke(platform, "codes", "1" * (6 * 2**20 + 1)), "413", status=413)
+    url = f"{platform.server.url}/endpoints/codes/invocations"
+    plain = platform.server.session.post(url, data="1" * (6 * 2**20 + 1), timeout=harness.WAIT_S)
+    assert (plain.status_code, plain.text) == (413, "HTTP content length exceeded 6291456 bytes.")
+    # Largest that fits: the model's own opinion.
+    refused(lambda: invoke(platform, "codes", "1" * (6 * 2**20)), "ModelError", status=424)
+    # An endpoint that is not there yet is not found.
+    streamed = {"EndpointName": "none", "Body": row}
+    refused(platform.runtime.invoke_endpoint_with_response_stream, "ValidationError", "Endpoint none of account", **streamed)
+    platform.delete_endpoint("codes")
+
+
+def test_a_model_that_takes_too_long_is_told(booster, cancer, tmp_path):
+    with hosting.up(tmp_path, "--request-timeout", "50ms") as server:
+        clients = hosting.Clients(server.ready())
+        clients.deploy("slow", clients.upload(booster))
+        many = harness.to_csv(np.tile(cancer[0], (25, 1)))
+        words = "Your invocation timed out while waiting for a response from container primary."
+        answer = refused(lambda: invoke(clients, "slow", many), "ModelError", words, status=424)
+        assert answer["OriginalStatusCode"] == 0
