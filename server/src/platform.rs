@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use objects::S3Wire;
+use objects::{Domains, S3Wire};
 use telemetry::Telemetry;
 use wire::Scope;
 
@@ -29,6 +29,8 @@ pub struct Platform {
     pub buckets: Arc<Buckets>,
     /// The embedded S3's HTTP interface; `None` where the buckets are in another store.
     pub s3: Option<Arc<S3Wire>>,
+    /// Names of this host below which hosts are buckets.
+    pub domains: Domains,
     /// What changes endpoints.
     pub control: Arc<Control>,
     /// What changes them by load and time.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use objects::{S3Wire, WireOptions};
+use objects::{Domains, S3Wire, WireOptions};
 use telemetry::Telemetry;
 use wire::{Scope, Timestamp};
 
@@ -61,6 +61,7 @@ pub fn start(config: &UpConfig) -> anyhow::Result<Server> {
         config.model_memory_bytes.map_or_else(MemoryBudget::of_machine, MemoryBudget::new),
         &server,
     );
+    runtime.spawn(warming::renew(Arc::clone(&memory)));
     runtime.spawn(warming::unload_idle(Arc::clone(&memory), config.serverless_idle));
     let (capture, captured) = CaptureQueue::new();
     runtime.spawn(CaptureWriter::new(Arc::clone(&buckets), Arc::clone(&metrics)).run(captured));
@@ -91,12 +92,14 @@ pub fn start(config: &UpConfig) -> anyhow::Result<Server> {
         events,
     );
     runtime.spawn(Arc::clone(&async_queue).run(runner));
-    let s3 = s3_wire(config, &buckets)?;
+    let domains = Domains::with(config.domain.as_deref())?;
+    let s3 = s3_wire(config, &buckets, &domains);
     let platform = Arc::new(Platform {
         scope: Scope { region: config.region.clone(), account: config.account.clone() },
         server,
         buckets,
         s3,
+        domains,
         control,
         scaler,
         async_queue,
@@ -121,11 +124,11 @@ pub fn start(config: &UpConfig) -> anyhow::Result<Server> {
 }
 
 /// The HTTP interface of the buckets on this machine; those of another store have their own.
-fn s3_wire(config: &UpConfig, buckets: &Buckets) -> anyhow::Result<Option<Arc<S3Wire>>> {
-    let Buckets::Embedded(directory) = buckets else { return Ok(None) };
+fn s3_wire(config: &UpConfig, buckets: &Buckets, domains: &Domains) -> Option<Arc<S3Wire>> {
+    let Buckets::Embedded(directory) = buckets else { return None };
     let (account, region) = (config.account.clone(), config.region.clone());
-    let wire = S3Wire::new(Arc::clone(directory), WireOptions { account, region, domain: None })?;
-    Ok(Some(Arc::new(wire)))
+    let options = WireOptions { account, region, domains: domains.clone() };
+    Some(Arc::new(S3Wire::new(Arc::clone(directory), options)))
 }
 
 /// The certificates of TLS: given, or of our own making; `None` without TLS.

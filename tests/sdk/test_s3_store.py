@@ -4,6 +4,7 @@ import hashlib
 import http.client
 import io
 import os
+import socket
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -94,6 +95,18 @@ def refused(call, **arguments):
         call(**arguments)
     response = error.value.response
     return response["Error"]["Code"], response["ResponseMetadata"]["HTTPStatusCode"]
+
+
+def with_headers(client, operation, headers):
+    """The client, with headers on its next request: boto3 of 2023 knows no conditions of writes, and S3 has had them since."""
+
+    def add(request, **_):
+        client.meta.events.unregister("before-sign.s3." + operation, unique_id="headers")
+        for name, value in headers.items():
+            request.headers[name] = value
+
+    client.meta.events.register("before-sign.s3." + operation, add, unique_id="headers")
+    return client
 
 
 class Hash(io.RawIOBase):
@@ -210,9 +223,9 @@ def test_ranges_and_conditions(client, bucket):
     assert get(IfMatch=etag)["ETag"] == etag
     assert refused(get, IfMatch='"x"') == ("PreconditionFailed", 412)
     assert refused(get, IfNoneMatch=etag)[1] == 304
-    put = lambda **arguments: client.put_object(Bucket=bucket, Key="k", Body=b"new", **arguments)
-    assert refused(put, IfNoneMatch="*") == ("PreconditionFailed", 412)
-    put(IfMatch=etag)
+    put = lambda **headers: with_headers(client, "PutObject", headers).put_object(Bucket=bucket, Key="k", Body=b"new")
+    assert refused(put, **{"If-None-Match": "*"}) == ("PreconditionFailed", 412)
+    put(**{"If-Match": etag})
     assert get()["Body"].read() == b"new"
 
 
@@ -231,6 +244,40 @@ def test_copies(client, bucket):
     assert refused(client.copy_object, Bucket=bucket, Key="to", CopySource=absent) == ("NoSuchKey", 404)
     client.delete_object(Bucket=bucket, Key="from a+b")
     assert client.get_object(Bucket=bucket, Key="to")["Body"].read() == b"bytes"
+
+
+@pytest.fixture
+def localhost(monkeypatch):
+    """Names below localhost mean this machine, as browsers and systemd have it; not every resolver does."""
+    ask = socket.getaddrinfo
+    here = lambda host: "127.0.0.1" if host.endswith((".localhost", ".s3.example.com")) else host
+    monkeypatch.setattr(socket, "getaddrinfo", lambda host, *rest, **more: ask(here(host), *rest, **more))
+
+
+def test_buckets_stand_in_the_path_unless_asked_otherwise(here):
+    """boto3 takes the path for any endpoint it is given, `localhost` and dotted names too."""
+    for host in ("localhost", "127.0.0.1", "s3.example.com"):
+        url = s3(f"http://{host}:1").generate_presigned_url("get_object", Params={"Bucket": "b-1", "Key": "k"})
+        assert url.startswith(f"http://{host}:1/b-1/k?")
+
+
+@pytest.mark.parametrize("name", ["localhost", "s3.example.com"])
+def test_buckets_stand_in_the_host(tmp_path, localhost, name):
+    with hosting.up(tmp_path, "--domain", "s3.example.com") as server:
+        port = server.ready().url.rsplit(":", 1)[1]
+        client = s3(f"http://{name}:{port}", s3={"addressing_style": "virtual"})
+        urls = []
+        client.meta.events.register("before-send.s3", lambda request, **_: urls.append(request.url))
+        client.create_bucket(Bucket="in-host")
+        client.put_object(Bucket="in-host", Key="a b/ü", Body=b"bytes")
+        assert client.get_object(Bucket="in-host", Key="a b/ü")["Body"].read() == b"bytes"
+        listed = client.list_objects_v2(Bucket="in-host", Prefix="a b/")["Contents"]
+        assert [each["Key"] for each in listed] == ["a b/ü"]
+        client.copy_object(Bucket="in-host", Key="copy", CopySource={"Bucket": "in-host", "Key": "a b/ü"})
+        assert refused(client.get_object, Bucket="in-host", Key="absent") == ("NoSuchKey", 404)
+        assert all(url.startswith(f"http://in-host.{name}:{port}/") for url in urls) and len(urls) == 6
+        # The same bucket by its path.
+        assert s3(server.url).get_object(Bucket="in-host", Key="copy")["Body"].read() == b"bytes"
 
 
 # Keys that paths, URLs, XML and file systems each would read as something else.

@@ -9,14 +9,18 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use objects::{Body, Directory, S3Wire, WireOptions};
+use objects::{Body, Directory, Domains, S3Wire, WireOptions};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<_> = std::env::args().collect();
     let [_, root, port] = arguments.as_slice() else { return Err("expected DIR PORT".into()) };
-    let options = WireOptions { account: "000000000000".into(), region: "us-east-1".into(), domain: None };
-    let wire = Arc::new(S3Wire::new(Directory::open(Path::new(root))?, options)?);
+    let options = WireOptions {
+        account: "000000000000".into(),
+        region: "us-east-1".into(),
+        domains: Domains::default(),
+    };
+    let wire = Arc::new(S3Wire::new(Directory::open(Path::new(root))?, options));
     let listener =
         tokio::net::TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port.parse()?))).await?;
     eprintln!("listening on {}", listener.local_addr()?);

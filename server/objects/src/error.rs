@@ -17,7 +17,7 @@ pub enum Error {
     BucketNotEmpty(String),
     /// A name that no bucket may have.
     #[error(
-        "bucket {0:?}: expected 3 to 63 lower-case letters, digits, dots and hyphens, with a letter or digit at both ends"
+        "bucket name: expected 3 to 63 lower-case letters, digits, dots and hyphens, with a letter or digit at both ends, found {0:?}"
     )]
     BucketName(String),
     /// No more buckets.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
-use objects::{Body, Directory, S3Wire, WireOptions};
+use objects::{Body, Directory, Domains, S3Wire, WireOptions};
 
 struct Wire {
     wire: S3Wire,
@@ -55,9 +55,9 @@ impl Wire {
         let options = WireOptions {
             account: "000000000000".into(),
             region: "us-east-1".into(),
-            domain: domain.map(str::to_owned),
+            domains: Domains::with(domain).unwrap(),
         };
-        Self { wire: S3Wire::new(Arc::clone(&store), options).unwrap(), _scratch: scratch }
+        Self { wire: S3Wire::new(Arc::clone(&store), options), _scratch: scratch }
     }
 
     async fn call(&self, line: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
@@ -578,4 +578,30 @@ async fn a_bucket_may_stand_in_the_host() {
     assert_eq!(wire.call("GET /bucket/a/k", &[("host", "s3.local")], "").await.text(), "x");
     assert_eq!(wire.call("GET /bucket/a/k", &[("host", "127.0.0.1:8080")], "").await.text(), "x");
     wire.check("GET /?policy", &[("host", "bucket.s3.local")], "", 404, "NoSuchBucketPolicy").await;
+}
+
+#[tokio::test]
+async fn every_error_says_what_was_expected_and_found() {
+    let wire = Wire::new().await;
+    for (line, body, status, code) in [
+        ("PUT /Not_A_Bucket", "", 400, "InvalidBucketName"),
+        ("GET /ab/k", "", 400, "InvalidBucketName"),
+        ("GET /absent/k", "", 404, "NoSuchBucket"),
+        ("GET /bucket/absent", "", 404, "NoSuchKey"),
+        ("POST /bucket?delete", "<Delete", 400, "MalformedXML"),
+        ("POST /bucket?delete", "", 400, "MissingRequestBodyError"),
+        ("GET /bucket/k?unheard-of", "", 501, "NotImplemented"),
+        ("POST /bucket/k", "x", 501, "NotImplemented"),
+        ("PUT /bucket/k?partNumber=0&uploadId=x", "", 400, "InvalidArgument"),
+        ("GET /bucket/k?uploadId=x", "", 404, "NoSuchUpload"),
+        ("POST /bucket/k?uploadId=x", "<a/>", 400, "MalformedXML"),
+        ("GET /bucket?list-type=2&max-keys=x", "", 400, "InvalidArgument"),
+    ] {
+        let answer = wire.check(line, &[], body, status, code).await;
+        let message = answer.element("Message");
+        assert!(message.contains("expected") && message.contains("found"), "{line}: {message}");
+    }
+    let long =
+        wire.check(&format!("PUT /bucket/{}", "k".repeat(1025)), &[], "", 400, "KeyTooLongError").await;
+    assert_eq!(long.element("Message"), "key: expected 1 to 1024 bytes, found 1025");
 }

@@ -32,6 +32,9 @@ pub struct UpArgs {
     /// An S3 store elsewhere that holds the buckets, instead of the one built in.
     #[arg(long, value_name = "URL", value_parser = endpoint)]
     s3_endpoint: Option<String>,
+    /// A name of this host: a request to bucket.NAME is one to the bucket. Below localhost it always is.
+    #[arg(long, value_name = "NAME", value_parser = domain)]
+    domain: Option<String>,
     /// The keys that may call and what each may do; read again when it changes. Without it, anybody may.
     #[arg(long, value_name = "FILE")]
     credentials: Option<PathBuf>,
@@ -71,6 +74,8 @@ pub struct UpConfig {
     pub account: String,
     /// An S3 store elsewhere.
     pub s3_endpoint: Option<String>,
+    /// A name of this host, below which hosts are buckets.
+    pub domain: Option<String>,
     /// The keys that may call.
     pub credentials: Option<PathBuf>,
     /// Make a certificate when there is none.
@@ -100,6 +105,7 @@ impl UpArgs {
             region: self.region,
             account: self.account_id,
             s3_endpoint: self.s3_endpoint,
+            domain: self.domain,
             credentials: self.credentials,
             generates_certificate: self.tls_generate,
             client_ca: self.tls_client_ca,
@@ -142,6 +148,10 @@ fn account(text: &str) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     Err(format!("expected twelve digits, found {text:?}"))
+}
+
+fn domain(text: &str) -> Result<String, String> {
+    objects::Domains::with(Some(text)).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
 fn endpoint(text: &str) -> Result<String, String> {
@@ -188,6 +198,8 @@ mod tests {
             ["--account-id", "12345678901x"],
             ["--region", "US"],
             ["--region", ""],
+            ["--domain", "127.0.0.1"],
+            ["--domain", "s3.example.com:8080"],
             ["--s3-endpoint", "minio:9000"],
             ["--s3-endpoint", "http://host/path"],
         ] {
@@ -203,6 +215,7 @@ mod tests {
             ("CLARY_DATA", "/d"),
             ("CLARY_REGION", "eu-west-1"),
             ("CLARY_ACCOUNT_ID", "123456789012"),
+            ("CLARY_DOMAIN", "s3.example.com"),
             ("CLARY_TLS_GENERATE", "true"),
             ("CLARY_WORKERS", "3"),
             ("CLARY_LISTEN", "0.0.0.0"),
@@ -210,6 +223,7 @@ mod tests {
         let config = up(&[], &variables).unwrap();
         assert_eq!((config.data, config.region.as_str()), (PathBuf::from("/d"), "eu-west-1"));
         assert_eq!((config.account.as_str(), config.server.workers), ("123456789012", 3));
+        assert_eq!(config.domain.as_deref(), Some("s3.example.com"));
         assert!(config.generates_certificate && config.address.ip().is_unspecified());
     }
 }

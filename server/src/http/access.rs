@@ -6,6 +6,7 @@ use access::{Caller, Head, PayloadReader, Pending, Protocol, Refusal, Resource};
 use hyper::header::HOST;
 use hyper::http::request::Parts;
 use hyper::http::uri::Authority;
+use objects::Domains;
 use wire::{AwsError, Timestamp};
 
 use super::dispatch::{RuntimeOperation, Target};
@@ -75,7 +76,7 @@ impl<'a> Door<'a> {
     ///
     /// # Errors
     /// When nobody that may did.
-    pub(super) fn finish_s3(self, head: &Parts, domain: Option<&str>) -> Result<PayloadReader, AwsError> {
+    pub(super) fn finish_s3(self, head: &Parts, domains: &Domains) -> Result<PayloadReader, AwsError> {
         let (pending, protocol) = (self.pending, self.protocol);
         let of_signature = || {
             let is_open = pending.is_open();
@@ -84,7 +85,7 @@ impl<'a> Door<'a> {
                 let of_header = || head.headers.get(HOST).and_then(|host| host.to_str().ok());
                 let host = head.uri.authority().map(Authority::as_str).or_else(of_header);
                 let action =
-                    Action::of(head.method.as_str(), head.uri.path(), head.uri.query(), host, domain);
+                    Action::of(head.method.as_str(), head.uri.path(), head.uri.query(), host, domains);
                 action.check(&caller, &head.headers)?;
             }
             Ok(reader)

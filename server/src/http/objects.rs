@@ -67,7 +67,7 @@ pub(super) async fn answer(
         return (refuse(&AwsError::new(ErrorCode::SlowDown, message)), Some(body));
     };
     let proved = Door::begin(platform, request.head, &open, Target::S3);
-    let reader = match proved.and_then(|door| door.finish_s3(request.head, None)) {
+    let reader = match proved.and_then(|door| door.finish_s3(request.head, &platform.domains)) {
         Ok(reader) => reader,
         Err(error) => return (refuse(&error), Some(body)),
     };

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use access::{Caller, Refusal, Resource};
 use hyper::header::HeaderMap;
+use objects::Domains;
 use percent_encoding::percent_decode_str;
 
 /// An action on a bucket.
@@ -16,16 +17,16 @@ pub(super) struct Action<'a> {
 }
 
 impl<'a> Action<'a> {
-    /// Of a request's head, whose bucket stands in its path or, where `domain` is a name of this server, in its host.
+    /// Of a request's head, whose bucket stands in its path or, below a name of this server, in its host.
     pub(super) fn of(
         method: &str,
         path: &'a str,
         query: Option<&str>,
         host: Option<&'a str>,
-        domain: Option<&str>,
+        domains: &Domains,
     ) -> Self {
         let rest = path.strip_prefix('/').unwrap_or(path);
-        let (bucket, key) = match domain.and_then(|domain| host_bucket(host?, domain)) {
+        let (bucket, key) = match host.and_then(|host| domains.bucket(host)) {
             Some(bucket) => (Cow::Borrowed(bucket), rest),
             None => {
                 let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
@@ -52,11 +53,6 @@ impl<'a> Action<'a> {
         let source = percent_decode_str(source.strip_prefix('/').unwrap_or(&source)).decode_utf8_lossy();
         caller.may("s3:GetObject", Resource::Bucket(source.split('/').next().unwrap_or_default()))
     }
-}
-
-fn host_bucket<'a>(host: &'a str, domain: &str) -> Option<&'a str> {
-    let bucket = host.strip_suffix(domain)?.strip_suffix('.')?;
-    (!bucket.is_empty()).then_some(bucket)
 }
 
 /// The names of a query's parameters.
@@ -119,7 +115,8 @@ mod tests {
     fn check(line: &str, host: &str, name: &str, bucket: Option<&str>) {
         let (method, uri) = line.split_once(' ').unwrap();
         let (path, query) = uri.split_once('?').map_or((uri, None), |(path, query)| (path, Some(query)));
-        let action = Action::of(method, path, query, Some(host), Some("s3.local:80"));
+        let domains = Domains::with(Some("s3.local")).unwrap();
+        let action = Action::of(method, path, query, Some(host), &domains);
         assert_eq!((action.name, action.bucket.as_deref()), (name, bucket), "{line}");
     }
 
@@ -146,5 +143,6 @@ mod tests {
         check("GET /k/l", "b.s3.local:80", "s3:GetObject", Some("b"));
         check("GET /", "b.s3.local:80", "s3:ListBucket", Some("b"));
         check("GET /b", "s3.local:80", "s3:ListBucket", Some("b"));
+        check("PUT //k", "b.localhost:1", "s3:PutObject", Some("b"));
     }
 }

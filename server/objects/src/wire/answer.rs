@@ -43,12 +43,37 @@ pub(super) fn finished(mut response: Response<Body>, resource: &str, is_head: bo
     response
 }
 
-/// `body` with the elements that say where the error happened.
+/// Errors that `s3s` gives a reason of a word or two.
+const REASONS_OF_S3S: [&str; 4] = ["InvalidArgument", "InvalidRequest", "MalformedXML", "NotImplemented"];
+
+/// What an error that `s3s` found says, which names no reason of its own.
+fn message(code: &str) -> String {
+    let (place, expected) = match code {
+        "MalformedXML" | "MissingRequestBodyError" => ("body", "the XML document of this operation"),
+        "InvalidURI" => ("path", "a bucket and a key in UTF-8, percent-encoded"),
+        "MethodNotAllowed" => ("method", "one that this resource has"),
+        "NotImplemented" => ("request", "an operation that this store has"),
+        "MissingContentLength" => ("content-length", "the length of the body"),
+        _ => ("request", "one that is whole and well-formed"),
+    };
+    format!("{place}: expected {expected}, found none such")
+}
+
+/// `body` with a message, if it has none, and the elements that say where the error happened.
 fn located(body: &Bytes, resource: &str, id: &str) -> Bytes {
     let Some(text) = std::str::from_utf8(body).ok().and_then(|text| text.strip_suffix("</Error>")) else {
         return body.clone();
     };
     let resource = escaped(resource);
+    let code = text.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>"));
+    let code = code.map(|(code, _)| code).unwrap_or_default();
+    let text = if !text.contains("<Message>") {
+        text.replacen("</Code>", &format!("</Code><Message>{}</Message>", message(code)), 1)
+    } else if !text.contains("expected") && REASONS_OF_S3S.contains(&code) {
+        text.replacen("</Message>", &format!(": {}</Message>", message(code)), 1)
+    } else {
+        text.to_owned()
+    };
     Bytes::from(format!("{text}<Resource>{resource}</Resource><RequestId>{id}</RequestId></Error>"))
 }
 

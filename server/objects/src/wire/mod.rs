@@ -20,12 +20,12 @@ use std::sync::Arc;
 
 use http::{Method, Request, Response, StatusCode};
 use s3s::config::{S3Config, StaticConfigProvider};
-use s3s::host::SingleDomain;
 use s3s::service::{S3Service, S3ServiceBuilder};
 
 use crate::Body;
 use crate::directory::Directory;
-use crate::error::{Error, Result};
+use crate::domains::Domains;
+use crate::names;
 
 pub(crate) use face::Face;
 
@@ -40,8 +40,8 @@ pub struct WireOptions {
     pub account: String,
     /// The region of buckets that were made for none.
     pub region: String,
-    /// A name of this host: `bucket.name` in `Host` names a bucket. Without one, buckets stand in the path only.
-    pub domain: Option<String>,
+    /// Names of this host: `bucket.name` in `Host` names a bucket.
+    pub domains: Domains,
 }
 
 /// S3's HTTP interface.
@@ -59,23 +59,12 @@ impl fmt::Debug for S3Wire {
 
 impl S3Wire {
     /// The interface of `store`.
-    ///
-    /// # Errors
-    /// When the domain is none.
-    pub fn new(store: Arc<Directory>, options: WireOptions) -> Result<Self> {
+    pub fn new(store: Arc<Directory>, options: WireOptions) -> Self {
         let mut config = S3Config::default();
         config.xml_max_body_size = XML_BYTES_MAX;
         let mut builder = S3ServiceBuilder::new(Face::new(Arc::clone(&store), options.clone()));
         builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
-        if let Some(domain) = &options.domain {
-            let host = SingleDomain::new(domain).map_err(|_| Error::Argument {
-                name: "domain",
-                expected: "a name of this host",
-                found: domain.clone(),
-            })?;
-            builder.set_host(host);
-        }
-        Ok(Self { service: builder.build(), store, options })
+        Self { service: builder.build(), store, options }
     }
 
     /// Answers a request whose caller has been checked.
@@ -93,7 +82,14 @@ impl S3Wire {
         request::check_owner(request.headers(), &self.options.account)?;
         request::check_encryption(request.headers())?;
         request::check_form(&request)?;
-        let named = request::resource(&request, self.options.domain.as_deref());
+        let request = request::with_bucket_in_path(request, &self.options.domains)?;
+        let named = request::resource(&request);
+        if let Some(bucket) = &named.0 {
+            names::check_bucket(bucket)?;
+        }
+        if let Some(key) = &named.1 {
+            names::check_key(key)?;
+        }
         sub_resource::refuse_unknown(&request, named.1.is_some())?;
         if let Some(found) = sub_resource::find(&request)
             && let Some(response) = sub_resource::answer(&self.store, &self.options, found, named).await?

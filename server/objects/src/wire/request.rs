@@ -14,6 +14,7 @@ use percent_encoding::percent_decode_str;
 use s3s::{S3Error, S3ErrorCode, S3Result};
 
 use crate::Body;
+use crate::domains::Domains;
 use crate::trailers::Trailers;
 
 /// Query parameters of signatures, in lower case.
@@ -73,22 +74,23 @@ pub(super) fn check_form<B>(request: &Request<B>) -> S3Result<()> {
     Ok(())
 }
 
+/// The request with its bucket in the path, wherever it stood: what follows looks there alone.
+pub(super) fn with_bucket_in_path<B>(mut request: Request<B>, domains: &Domains) -> S3Result<Request<B>> {
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    let Some(bucket) = host.and_then(|host| domains.bucket(host)) else { return Ok(request) };
+    let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+    let target = format!("/{bucket}{}{query}", request.uri().path());
+    *request.uri_mut() = parsed(&target)?;
+    Ok(request)
+}
+
 /// The bucket and key that a request names, where it does.
-pub(super) fn resource<B>(request: &Request<B>, domain: Option<&str>) -> (Option<String>, Option<String>) {
+pub(super) fn resource<B>(request: &Request<B>) -> (Option<String>, Option<String>) {
     let path = percent_decode_str(request.uri().path()).decode_utf8_lossy();
     let path = path.strip_prefix('/').unwrap_or(&path);
     let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-    if let Some(bucket) = domain.and_then(|domain| host_bucket(request, domain)) {
-        return (Some(bucket), some(path));
-    }
     let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
     (some(bucket), some(key))
-}
-
-fn host_bucket<B>(request: &Request<B>, domain: &str) -> Option<String> {
-    let host = request.headers().get(HOST)?.to_str().ok()?;
-    let bucket = host.strip_suffix(domain)?.strip_suffix('.')?;
-    (!bucket.is_empty()).then(|| bucket.to_owned())
 }
 
 /// The request without what has been dealt with, and with its trailers caught.
@@ -137,7 +139,14 @@ fn without_signature(uri: &Uri) -> S3Result<Uri> {
     let kept: Vec<_> = query.split('&').filter(is_kept).collect();
     let target =
         if kept.is_empty() { uri.path().to_owned() } else { format!("{}?{}", uri.path(), kept.join("&")) };
-    target.parse().map_err(|_| S3Error::from(S3ErrorCode::InvalidURI))
+    parsed(&target)
+}
+
+fn parsed(target: &str) -> S3Result<Uri> {
+    target.parse().map_err(|_| {
+        let message = format!("expected a path and a query, found {target:?}");
+        S3Error::with_message(S3ErrorCode::InvalidURI, message)
+    })
 }
 
 /// A body whose trailers are caught.
@@ -205,12 +214,17 @@ mod tests {
     fn resources_stand_in_the_path_or_the_host() {
         let check = |path: &str, host: &str, expected: (Option<&str>, Option<&str>)| {
             let request = Request::builder().uri(path).header(HOST, host).body(()).unwrap();
-            let (bucket, key) = resource(&request, Some("s3.local:8080"));
-            assert_eq!((bucket.as_deref(), key.as_deref()), expected);
+            let domains = Domains::with(Some("s3.local")).unwrap();
+            let request = with_bucket_in_path(request, &domains).unwrap();
+            let (bucket, key) = resource(&request);
+            assert_eq!((bucket.as_deref(), key.as_deref()), expected, "{}", request.uri());
         };
         check("/b/a%2Fb?acl", "127.0.0.1:8080", (Some("b"), Some("a/b")));
         check("/b", "s3.local:8080", (Some("b"), None));
         check("/k?acl", "b.s3.local:8080", (Some("b"), Some("k")));
+        check("/", "b.s3.local:8080", (Some("b"), None));
+        check("//k", "b.localhost", (Some("b"), Some("/k")));
+        check("/k%2520?x=%2F", "a.b.localhost", (Some("a.b"), Some("k%20")));
         check("/", "127.0.0.1", (None, None));
     }
 }

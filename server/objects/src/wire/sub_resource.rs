@@ -135,7 +135,7 @@ pub(super) fn refuse_unknown<B>(request: &Request<B>, is_of_object: bool) -> S3R
         None => Ok(()),
         Some((name, _)) => {
             let of = if is_of_object { "an object" } else { "a bucket" };
-            let message = format!("{name}: this store has no such part of {of}");
+            let message = format!("{name}: expected a part of {of} that this store has, found another");
             Err(S3Error::with_message(S3ErrorCode::NotImplemented, message))
         }
     }
@@ -184,8 +184,10 @@ pub(super) async fn answer(
         Method::DELETE => empty(StatusCode::NO_CONTENT),
         _ if entry.write == Write::Ignored => empty(StatusCode::OK),
         _ => {
-            let message =
-                format!("{}: expected none to be set, since this store has no such thing", entry.name);
+            let message = format!(
+                "{}: expected none to be set, since this store has no such thing, found one",
+                entry.name
+            );
             return Err(S3Error::with_message(S3ErrorCode::NotImplemented, message));
         }
     }))
