@@ -74,6 +74,25 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
             r#"{"bearer_tokens":[{"name":"a","sha256":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
                 "allow":{"actions":["sagemaker:InvokeEndpoint"]}}],"certificates":[{"name":"b","allow":{"actions":[]}}]}"#,
         ]),
+        "call_shape" => texts(&[
+            "sagemaker.CreateEndpointConfig\n{\"EndpointConfigName\":\"a-1\",\"ProductionVariants\":[{\"VariantName\":\"v\",\"ModelName\":\"m\",\"InitialInstanceCount\":1,\"InstanceType\":\"ml.m5.large\",\"InitialVariantWeight\":0.5}]}",
+            "sagemaker.CreateModel\n{\"ModelName\":\"-\",\"PrimaryContainer\":{\"Environment\":{\"a b\":\"c\"}}}",
+            "logs.GetLogEvents\n{\"logGroupName\":\"g\",\"logStreamName\":\"s\",\"limit\":0}",
+            "application-autoscaling.PutScalingPolicy\n{\"PolicyName\":7}",
+        ]),
+        "event_message" => [Some("text/csv"), None]
+            .map(|kind| {
+                let mut message = Vec::new();
+                let headers = [(":message-type", "event"), (":event-type", kind.unwrap_or(""))];
+                wire::event_stream::write(&headers, b"1,2,3\n", &mut message);
+                message
+            })
+            .to_vec(),
+        "query_form" => texts(&[
+            "Action=GetMetricStatistics&Version=2010-08-01&Namespace=AWS%2FSageMaker&Period=60&Statistics.member.1=Sum&Dimensions.member.1.Name=a&Dimensions.member.1.Value=b&StartTime=2024-01-02T03%3A04%3A05Z",
+            "Action=SimulatePrincipalPolicy&Version=2010-05-08&ActionNames.member.2=a&ActionNames.member.1=b",
+            "Action=X&a.entry.1.key=b&a.entry.1.value=c+d&a=",
+        ]),
         "signature" => signed_requests(),
         "csv" => [
             written("text/csv"),
@@ -173,15 +192,18 @@ macro_rules! smoke {
 smoke!(
     archive,
     aws_chunked,
+    call_shape,
     content_encoding,
     content_type,
     credentials,
     csv,
+    event_message,
     framing,
     json,
     json_lines,
     libsvm,
     manifest,
+    query_form,
     recordio,
     signature,
     xgboost_binary,

@@ -4,6 +4,7 @@
 //! `fuzz_targets/` hands these to cargo-fuzz; the end-to-end tests include this file and run it on seeds and damaged
 //! seeds.
 
+mod calls;
 mod signatures;
 
 use std::io::Write;
@@ -16,24 +17,28 @@ use models::archive::{Limits, unpack_within};
 use models::xgboost::{XgboostModel, reader};
 use models::{Input, LoadOptions, Manifest, Model};
 
+pub use calls::{call_shape, event_message, query_form};
 pub use signatures::{aws_chunked, credentials, signature};
 
 /// A target by name.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 17] = [
+pub const TARGETS: [Target; 20] = [
     ("archive", archive),
     ("aws_chunked", aws_chunked),
+    ("call_shape", call_shape),
     ("content_encoding", content_encoding),
     ("content_type", content_type),
     ("credentials", credentials),
     ("csv", csv),
+    ("event_message", event_message),
     ("framing", framing),
     ("json", json),
     ("json_lines", json_lines),
     ("libsvm", libsvm),
     ("manifest", manifest),
+    ("query_form", query_form),
     ("recordio", recordio),
     ("signature", signature),
     ("xgboost_binary", xgboost_binary),
