@@ -45,7 +45,9 @@ impl ModelSource for OnDemand {
             let loading = self.models.bring_up(&self.container, &self.held, self.limits.startup);
             let (model, memory) = loading.await.map_err(error)?;
             let downloading = std::time::Duration::ZERO;
-            Ok(Loaded { model, memory, downloading, loading: started.elapsed() })
+            // Pinned: it stays what it is.
+            let version = None;
+            Ok(Loaded { model, memory, version, downloading, loading: started.elapsed() })
         }
         .boxed()
     }
@@ -94,7 +96,17 @@ impl ModelSource for Prefix {
             let downloading = started.elapsed();
             let loading = self.models.bring_up(&self.container, &held, self.limits.startup);
             let (model, memory) = loading.await.map_err(error)?;
-            Ok(Loaded { model, memory, downloading, loading: started.elapsed() - downloading })
+            let version = held.pin.e_tag.clone();
+            Ok(Loaded { model, memory, version, downloading, loading: started.elapsed() - downloading })
+        }
+        .boxed()
+    }
+
+    fn version(self: Arc<Self>, name: String) -> BoxFuture<'static, Result<Option<String>, Error>> {
+        async move {
+            let url = self.url(&name)?;
+            let looking = self.models.artifacts().e_tag(&url).await;
+            looking.map_err(|found| error(ProvisionError::Artifact(found)))
         }
         .boxed()
     }

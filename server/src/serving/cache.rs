@@ -5,6 +5,8 @@
 //! ([`Error::ModelCold`]), and whoever asks for it ([`ModelCache::warm`]) loads it once, however many ask, within the
 //! process's budget of memory ([`ModelMemory`]).
 
+mod renewal;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, FutureExt};
 use tokio::sync::watch;
 
 use super::memory::Reservation;
@@ -39,6 +41,8 @@ pub struct Loaded {
     pub model: LoadedModel,
     /// The memory that it was given.
     pub memory: Reservation,
+    /// The version of its artifact (an ETag); `None` where it cannot change, or its store has no versions.
+    pub version: Option<String>,
     /// How long its artifact took to arrive.
     pub downloading: Duration,
     /// And to become a model.
@@ -53,6 +57,11 @@ pub trait ModelSource: fmt::Debug + Send + Sync {
         name: String,
         memory: Arc<ModelMemory>,
     ) -> BoxFuture<'static, Result<Loaded, Error>>;
+
+    /// The version that a load would bring now; `None` where it cannot change.
+    fn version(self: Arc<Self>, _: String) -> BoxFuture<'static, Result<Option<String>, Error>> {
+        std::future::ready(Ok(None)).boxed()
+    }
 }
 
 /// How a load ended, for all who wait for it.
@@ -81,6 +90,7 @@ pub struct CachedModel {
     /// The model.
     pub model: LoadedModel,
     memory: Reservation,
+    version: Option<String>,
     uses: Uses,
 }
 
@@ -248,9 +258,9 @@ impl ModelCache {
 
     fn insert(&self, name: &Arc<str>, loaded: Loaded) {
         self.measure(name, &loaded);
-        let Loaded { model, memory, .. } = loaded;
+        let Loaded { model, memory, version, .. } = loaded;
         let uses = Uses { last: self.millis(Instant::now()).into(), before: 0.into() };
-        let model = Arc::new(CachedModel { model, memory, uses });
+        let model = Arc::new(CachedModel { model, memory, version, uses });
         let previous = self.models.rcu(|models| {
             let mut models = Map::clone(models);
             models.insert(Arc::clone(name), Arc::clone(&model));
@@ -322,7 +332,6 @@ impl Drop for Load {
 pub(super) mod tests {
     use std::sync::atomic::AtomicUsize;
 
-    use futures_util::future::FutureExt;
     use tokio::sync::Notify;
 
     use super::super::memory::MemoryBudget;
@@ -335,7 +344,19 @@ pub(super) mod tests {
     #[derive(Debug, Default)]
     pub(crate) struct TenBytes {
         pub(crate) loads: AtomicUsize,
+        versions: Mutex<HashMap<String, String>>,
         leave: Notify,
+    }
+
+    impl TenBytes {
+        /// The artifact of `name` is of `version` now; that of `broken` cannot be told.
+        pub(crate) fn replace(&self, name: &str, version: &str) {
+            self.versions.lock().unwrap().insert(name.to_owned(), version.to_owned());
+        }
+
+        fn version_of(&self, name: &str) -> String {
+            self.versions.lock().unwrap().get(name).cloned().unwrap_or_default()
+        }
     }
 
     impl ModelSource for TenBytes {
@@ -356,9 +377,16 @@ pub(super) mod tests {
                 }
                 let memory = memory.reserve(10).await?;
                 let (downloading, loading) = (Duration::from_millis(2), Duration::from_millis(1));
-                Ok(Loaded { model: loaded(100), memory, downloading, loading })
+                let version = Some(self.version_of(&name));
+                Ok(Loaded { model: loaded(100), memory, version, downloading, loading })
             }
             .boxed()
+        }
+
+        fn version(self: Arc<Self>, name: String) -> BoxFuture<'static, Result<Option<String>, Error>> {
+            let version = self.version_of(&name);
+            let refused = Error::ModelDataNotFound { bucket: "b".into(), key: name };
+            std::future::ready(if version == "broken" { Err(refused) } else { Ok(Some(version)) }).boxed()
         }
     }
 
