@@ -2,9 +2,11 @@
 
 import base64
 import concurrent.futures
+import contextlib
 import datetime
 import json
 import math
+import sqlite3
 import uuid
 
 import botocore.config
@@ -469,6 +471,9 @@ def test_a_request_names_its_model(platform, models, booster, cancer, row):
     first = first["Body"].read()
     platform.upload(train(cancer), "many/sub/b.tar.gz")
     assert ask("sub/b.tar.gz", TargetVariant="A")["Body"].read() != first
+    # One that is replaced goes on as it is for as long as it is loaded.
+    platform.upload(train(cancer), "many/a.tar.gz")
+    assert ask("a.tar.gz")["Body"].read() == first
     # Of many who ask for a cold one, all are answered.
     for number in range(4):
         platform.upload(train(cancer, rounds=number + 1), f"many/c{number}.tar.gz")
@@ -715,14 +720,24 @@ def test_queued_requests_survive_a_kill(booster, row, tmp_path):
         adjust(clients, "queue", A={"DesiredInstanceCount": 1})
         # Somewhere in the middle.
         server.wait_until(lambda: listed() > 0)
+        adjust(clients, "other", A={"DesiredInstanceCount": 0})
+        clients.in_service("other")
+        late = enqueue(clients, "other", Body=row.encode(), RequestTTLSeconds=60)
         server.process.kill()
         server.process.wait()
+    # What an hour does.
+    with contextlib.closing(sqlite3.connect(tmp_path / "state.sqlite")) as state, state:
+        state.execute(
+            "UPDATE async_requests SET expires = 1, request = json_set(request, '$.expires', 1) WHERE endpoint = 'other'"
+        )
     with hosting.up(tmp_path) as server:
         clients = hosting.Clients(server.ready())
         for answer in waiting:
             assert fetch(clients, answer["OutputLocation"])["Body"].read() == expected
+        # It has waited too long, without an instance, and hears it all the same. Nothing else failed.
+        assert b"RequestTTLSeconds" in fetch(clients, late["FailureLocation"])["Body"].read()
         failed = clients.s3.list_objects_v2(Bucket=hosting.BUCKET, Prefix="async/failed/")
-        assert failed["KeyCount"] == 0, failed
+        assert failed["KeyCount"] == 1, failed
 
 
 # What was asked and answered: data capture.

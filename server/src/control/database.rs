@@ -35,6 +35,7 @@ const MIGRATIONS: &[&str] = &[
     ) WITHOUT ROWID;",
     super::async_inference::queue::MIGRATION,
     super::autoscaling::activity::MIGRATION,
+    super::async_inference::queue::MIGRATION_EXPIRY,
 ];
 
 /// Why the state could not be read or written.

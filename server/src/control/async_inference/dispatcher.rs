@@ -25,6 +25,9 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// Finished requests that may wait to be noticed.
 const FINISHED_MAX: usize = 1024;
 
+/// Requests that are too old and are told so at once. Reason: each may write an object.
+const EXPIRED_MAX: usize = 64;
+
 /// What faces hold of the queue.
 #[derive(Debug)]
 pub struct Dispatcher {
@@ -115,20 +118,34 @@ impl Dispatcher {
                 move |transaction: &rusqlite::Transaction<'_>| queue::next(transaction, &name, 0, limit);
             let next: Vec<Queued> = self.database.transact(read).await?;
             for queued in next {
-                if lane.running.len() == slots || !lane.running.insert(queued.sequence) {
-                    continue;
+                if lane.running.len() < slots {
+                    start(lane, queued, runner, finished);
                 }
-                let (runner, finished, endpoint) = (Arc::clone(runner), finished.clone(), endpoint.clone());
-                tokio::spawn(async move {
-                    let sequence = queued.sequence;
-                    runner.run(queued).await;
-                    // The dispatcher ends with the process.
-                    let _ = finished.send((endpoint, sequence)).await;
-                });
             }
+        }
+        // Wherever they wait, also where there is nothing to run them.
+        let read =
+            move |transaction: &rusqlite::Transaction<'_>| queue::expired(transaction, now, EXPIRED_MAX);
+        for queued in self.database.transact(read).await? {
+            let lane = lanes.entry(queued.request.endpoint.clone()).or_default();
+            start(lane, queued, runner, finished);
         }
         Ok(())
     }
+}
+
+/// Runs `queued`, unless that is done already.
+fn start(lane: &mut Lane, queued: Queued, runner: &Arc<Runner>, finished: &mpsc::Sender<(String, i64)>) {
+    if !lane.running.insert(queued.sequence) {
+        return;
+    }
+    let (runner, finished) = (Arc::clone(runner), finished.clone());
+    tokio::spawn(async move {
+        let (endpoint, sequence) = (queued.request.endpoint.clone(), queued.sequence);
+        runner.run(queued).await;
+        // The dispatcher ends with the process.
+        let _ = finished.send((endpoint, sequence)).await;
+    });
 }
 
 /// All asynchronous endpoints. What waits for an endpoint that is gone is taken out.

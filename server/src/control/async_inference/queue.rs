@@ -19,6 +19,9 @@ pub const MIGRATION: &str = "CREATE TABLE async_requests (
     );
     CREATE INDEX async_requests_in_order ON async_requests (endpoint, sequence);";
 
+/// Which of them are too old is asked every second.
+pub const MIGRATION_EXPIRY: &str = "CREATE INDEX async_requests_by_expiry ON async_requests (expires);";
+
 /// Requests that may wait for one endpoint. Reason: a queue of six hours at five a second; a row takes a kilobyte (and at
 /// most 128 KB, where its input came with it).
 pub const WAITING_MAX: u64 = 100_000;
@@ -116,9 +119,27 @@ pub fn next(
          ORDER BY sequence LIMIT ?3",
     )?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    all(&mut statement, params![endpoint, after, limit])
+}
+
+/// Requests of any endpoint that are too old to run at `now`, the longest first.
+///
+/// # Errors
+/// When the state cannot be read.
+pub fn expired(connection: &Connection, now: Timestamp, limit: usize) -> Result<Vec<Queued>, StateError> {
+    // Without its input, which nobody will need.
+    let mut statement = connection.prepare_cached(
+        "SELECT sequence, request, NULL FROM async_requests WHERE expires < ?1 ORDER BY expires LIMIT ?2",
+    )?;
+    all(&mut statement, params![now.0, i64::try_from(limit).unwrap_or(i64::MAX)])
+}
+
+fn all(
+    statement: &mut rusqlite::Statement<'_>,
+    parameters: impl rusqlite::Params,
+) -> Result<Vec<Queued>, StateError> {
     let columns = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?));
-    let rows =
-        statement.query_map(params![endpoint, after, limit], columns)?.collect::<Result<Vec<_>, _>>()?;
+    let rows = statement.query_map(parameters, columns)?.collect::<Result<Vec<_>, _>>()?;
     let queued = |(sequence, request, body): (i64, String, Option<Vec<u8>>)| {
         Ok(Queued { sequence, request: serde_json::from_str(&request)?, body })
     };
@@ -172,6 +193,7 @@ mod tests {
     fn table() -> Connection {
         let connection = Connection::open_in_memory().unwrap();
         connection.execute_batch(MIGRATION).unwrap();
+        connection.execute_batch(MIGRATION_EXPIRY).unwrap();
         connection
     }
 
@@ -211,6 +233,23 @@ mod tests {
         remove_all(&table, "e").unwrap();
         assert_eq!(waiting(&table, "e").unwrap(), (0, None));
         assert_eq!(endpoints(&table).unwrap(), ["other"]);
+    }
+
+    #[test]
+    fn the_oldest_expire_first_wherever_they_wait() {
+        let table = table();
+        for (endpoint, id, received) in [("e", "a", 3), ("f", "b", 1), ("e", "c", 2)] {
+            enqueue(&table, &request(endpoint, id, received), Some(b"1")).unwrap();
+        }
+        let at = |now: i64, limit| -> Vec<String> {
+            let expired = expired(&table, Timestamp(now), limit).unwrap();
+            assert!(expired.iter().all(|queued| queued.body.is_none()));
+            expired.into_iter().map(|queued| queued.request.inference_id).collect()
+        };
+        assert!(at(1001, 9).is_empty());
+        assert_eq!(at(1003, 9), ["b", "c"]);
+        assert_eq!(at(9999, 9), ["b", "c", "a"]);
+        assert_eq!(at(9999, 1), ["b"]);
     }
 
     #[test]
