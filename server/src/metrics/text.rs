@@ -46,7 +46,7 @@ impl Value for u64 {
 
 impl Value for f64 {
     fn write(self, text: &mut Text) {
-        if self >= 0.0 && self <= EXACT_MAX && self.fract() == 0.0 {
+        if (0.0..=EXACT_MAX).contains(&self) && self.fract() == 0.0 {
             text.integer(self as u64);
         } else {
             write!(text.page, "{self}").expect("a String takes what it is given");
