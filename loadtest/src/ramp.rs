@@ -18,6 +18,16 @@ const STEPS_MAX: usize = 32;
 /// differ by that much.
 const RESOLUTION: f64 = 1.05;
 
+/// The share of the highest rate that an instance is meant to take. Reason: new instances need their time, and the load grows
+/// meanwhile; the public service's guide starts with a half.
+const SAFETY_FACTOR: f64 = 0.5;
+
+/// The target of a scaling policy by `SageMakerVariantInvocationsPerInstance`: requests a minute for each instance, where one
+/// carries `rate` a second.
+fn invocations_per_instance(rate: f64) -> f64 {
+    (rate * SAFETY_FACTOR * 60.0).max(1.0).floor()
+}
+
 /// What a rate must keep to pass.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Objective {
@@ -153,7 +163,11 @@ impl Found {
             text += &format!("{rate:>12.1}{:>16}  {result}\n", Milliseconds(*p99));
         }
         text + &match &self.best {
-            Some((rate, _)) => format!("highest rate that keeps the objective: {rate:.1} requests/s\n"),
+            Some((rate, _)) => format!(
+                "highest rate that keeps the objective: {rate:.1} requests/s\n\
+                 scaling target: SageMakerVariantInvocationsPerInstance {}\n",
+                invocations_per_instance(*rate)
+            ),
             None => "no rate keeps the objective\n".to_owned(),
         }
     }
@@ -167,6 +181,7 @@ impl Found {
             .collect();
         json!({
             "rate": self.best.as_ref().map(|(rate, _)| rate),
+            "invocations_per_instance": self.best.as_ref().map(|(rate, _)| invocations_per_instance(*rate)),
             "best": self.best.as_ref().map(|(_, outcome)| to_json(outcome, watched)),
             "steps": steps,
         })
@@ -195,6 +210,12 @@ mod tests {
             assert!(best <= capacity && capacity <= best * RESOLUTION, "{best} for {capacity}");
             assert!(steps <= STEPS_MAX, "{steps} steps for {capacity}");
         }
+    }
+
+    #[test]
+    fn a_policy_aims_at_half_of_what_an_instance_carries() {
+        assert_eq!(invocations_per_instance(20.0), 600.0);
+        assert_eq!(invocations_per_instance(0.01), 1.0);
     }
 
     #[test]
