@@ -81,6 +81,10 @@ pub(crate) enum Command {
         /// Ramp each of these production variants by itself.
         #[arg(long, value_name = "NAME")]
         variant: Vec<String>,
+        /// Where to write the target-tracking policy of what was found (TargetTrackingScalingPolicyConfiguration); of several
+        /// variants, that of the slowest.
+        #[arg(long, value_name = "FILE")]
+        policy: Option<PathBuf>,
         #[command(flatten)]
         common: Common,
     },

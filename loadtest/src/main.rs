@@ -72,11 +72,26 @@ fn measure(cli: &Cli) -> anyhow::Result<Report> {
                 is_clean: !versus.has_errors(),
             })
         }
-        Command::Ramp { url, slo_p99, slo_errors, start_rate, max_rate, constant, variant, common } => {
+        Command::Ramp {
+            url,
+            slo_p99,
+            slo_errors,
+            start_rate,
+            max_rate,
+            constant,
+            variant,
+            policy,
+            common,
+        } => {
             let ramp = cli::ramp_of(*slo_p99, *slo_errors, *start_rate, *max_rate, *constant)?;
             let variants = variant.iter().map(|name| Some(name.as_str()));
             let variants: Vec<_> = if variant.is_empty() { vec![None] } else { variants.collect() };
-            measure_ramps(url, &ramp, &variants, common, &mut progress)
+            let report = measure_ramps(url, &ramp, &variants, common, &mut progress)?;
+            if let Some(path) = policy {
+                let policy = ramp::policy(&report.json).context("--policy: no rate keeps the objective")?;
+                std::fs::write(path, format!("{policy:#}\n")).with_context(|| path.display().to_string())?;
+            }
+            Ok(report)
         }
     }
 }

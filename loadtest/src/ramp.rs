@@ -28,6 +28,16 @@ fn invocations_per_instance(rate: f64) -> f64 {
     (rate * SAFETY_FACTOR * 60.0).max(1.0).floor()
 }
 
+/// The target-tracking policy of what ramps found (their JSON), by the slowest; `None` where one found no rate.
+pub(crate) fn policy(ramps: &Value) -> Option<Value> {
+    let targets = ramps.as_array()?.iter().map(|ramp| ramp["invocations_per_instance"].as_f64());
+    let target = targets.collect::<Option<Vec<_>>>()?.into_iter().reduce(f64::min)?;
+    Some(json!({
+        "TargetValue": target,
+        "PredefinedMetricSpecification": {"PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"},
+    }))
+}
+
 /// What a rate must keep to pass.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Objective {
@@ -216,6 +226,11 @@ mod tests {
     fn a_policy_aims_at_half_of_what_an_instance_carries() {
         assert_eq!(invocations_per_instance(20.0), 600.0);
         assert_eq!(invocations_per_instance(0.01), 1.0);
+        let found = |targets: &[Option<f64>]| {
+            policy(&targets.iter().map(|target| json!({"invocations_per_instance": target})).collect())
+        };
+        assert_eq!(found(&[Some(900.0), Some(600.0)]).unwrap()["TargetValue"], 600.0);
+        assert!(found(&[Some(900.0), None]).is_none() && found(&[]).is_none());
     }
 
     #[test]
