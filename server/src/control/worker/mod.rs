@@ -144,8 +144,8 @@ impl Worker {
                 self.log(&fleet, &format!("cannot be restored: {reason}"));
                 if state.status != EndpointStatus::OutOfService {
                     let status = EndpointStatus::OutOfService;
-                    self.store(record, EndpointState { status, failure_reason: Some(reason), ..state })
-                        .await?;
+                    let failure_reason = Some(steps::shortened(reason));
+                    self.store(record, EndpointState { status, failure_reason, ..state }).await?;
                 }
                 self.actual.forget_failure(fleet.id);
                 let pause = self.restore_pause;

@@ -261,7 +261,8 @@ fn health(standing: Standing) -> Health {
 /// The longest `FailureReason`. Reason: the wire's limit.
 const FAILURE_REASON_CHARS_MAX: usize = 1024;
 
-fn shortened(reason: String) -> String {
+/// `reason` within that limit.
+pub(super) fn shortened(reason: String) -> String {
     match reason.char_indices().nth(FAILURE_REASON_CHARS_MAX - 1) {
         Some((end, _)) if end + 1 < reason.len() => format!("{}…", &reason[..end]),
         _ => reason,
