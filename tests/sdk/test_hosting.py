@@ -704,6 +704,33 @@ def test_an_asynchronous_endpoint_answers_to_the_store(platform, models, row):
     refused(lambda: enqueue(platform, "none", InputLocation=location), "ValidationError", gone)
     platform.delete_endpoint("later")
     platform.delete_endpoint("now")
+    platform.create_model("later-many", f"s3://{hosting.BUCKET}/many/", Mode="MultiModel")
+    words = "expected a model of Mode SingleModel for an AsyncInferenceConfig"
+    many = lambda: platform.create_config("later-many", {"A": variant("later-many")}, AsyncInferenceConfig=ASYNC)
+    refused(many, "ValidationException", words)
+
+
+def test_what_is_asked_later_is_captured_too_and_goes_with_its_endpoint(platform, models, row):
+    good, _, _ = models
+    platform.create_config("later-on", {"A": variant(good)}, AsyncInferenceConfig=ASYNC, DataCaptureConfig=capture("later"))
+    platform.create_endpoint("later-on", "later-on")
+    answer = enqueue(platform, "later-on", Body=row.encode(), ContentType="text/csv", InferenceId="captured")
+    answered = fetch(platform, answer["OutputLocation"])["Body"].read()
+    adjust(platform, "later-on", A={"DesiredInstanceCount": 0})
+    platform.in_service("later-on")
+    enqueue(platform, "later-on", Body=row.encode(), InferenceId="left")
+    platform.delete_endpoint("later-on")
+    platform.create_endpoint("later-on", "later-on")
+    # The next one begins with an empty queue.
+    fetch(platform, enqueue(platform, "later-on", Body=row.encode(), InferenceId="next")["OutputLocation"])
+    left = platform.s3.list_objects_v2(Bucket=hosting.BUCKET, Prefix="async/out/left")
+    assert left["KeyCount"] == 0, left
+    platform.delete_endpoint("later-on")
+    records = lambda: [record for file in captured(platform, "later/later-on/A/").values() for record in file]
+    platform.server.wait_until(lambda: len(records()) == 2)
+    first, _ = sorted(records(), key=lambda record: record["eventMetadata"]["inferenceId"])
+    sides = [base64.b64decode(first["captureData"][side]["data"]) for side in ("endpointInput", "endpointOutput")]
+    assert (sides, first["eventMetadata"]["inferenceId"]) == ([row.encode(), answered], "captured")
 
 
 def test_queued_requests_survive_a_kill(booster, row, tmp_path):

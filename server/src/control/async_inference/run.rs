@@ -13,9 +13,10 @@ use wire::Timestamp;
 
 use super::queue::{self, AsyncRequest, Queued};
 use crate::buckets::{Buckets, key_path};
-use crate::control::{Database, upload};
+use crate::control::{Database, ids, upload};
 use crate::metrics::{Measure, Metrics, VariantMetrics};
-use crate::serving::{Invocation, ModelServer};
+use crate::serving::capture::{CapturePlan, Captured};
+use crate::serving::{Invocation, ModelServer, Prediction};
 
 /// The largest input. Reason: the service's own.
 const INPUT_BYTES_MAX: u64 = 1 << 30;
@@ -138,11 +139,41 @@ impl Runner {
             started,
             deadline: started + Duration::from_secs(request.invocation_timeout_s),
         };
-        match self.server.invoke(&invocation, body).await.result {
+        let invoked = self.server.invoke(&invocation, body.clone()).await;
+        match invoked.result {
             Ok(prediction) => {
+                if let Some(plan) = invoked.capture {
+                    let variant = invoked.variant.unwrap_or_default();
+                    self.capture(plan, request, variant, (content_type, body), &prediction);
+                }
                 Ok(Outcome::Answered { body: prediction.body, content_type: prediction.content_type })
             }
             Err(error) => Ok(Outcome::Failed(format!("the model answered with an error: {error}"))),
+        }
+    }
+
+    /// Hands a record of the request over to whoever writes it.
+    fn capture(
+        &self,
+        plan: Arc<CapturePlan>,
+        request: &AsyncRequest,
+        variant: Bytes,
+        (content_type, body): (ContentType, Bytes),
+        prediction: &Prediction,
+    ) {
+        let queue = plan.queue.clone();
+        let captured = Captured {
+            input: plan.has_input.then(|| (content_type.as_str().to_owned(), body)),
+            output: plan.has_output.then(|| (prediction.content_type.to_owned(), prediction.body.clone())),
+            variant,
+            custom_attributes: request.custom_attributes.clone(),
+            inference_id: Some(request.inference_id.clone()),
+            event_id: ids::uuid(),
+            time_ms: Timestamp::now().0,
+            plan,
+        };
+        if !queue.offer(captured) {
+            self.metrics.capture_dropped.increment(1);
         }
     }
 

@@ -6,6 +6,7 @@ use rusqlite::Connection;
 use wire::Timestamp;
 
 use super::{Turn, Worker};
+use crate::control::async_inference::queue;
 use crate::control::deployment::Policy;
 use crate::control::endpoint::{ChangeKind, EndpointState, Fleet};
 use crate::control::record::{self, Kind, Record};
@@ -50,7 +51,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Removes the endpoint and what is scaled by it.
+    /// Removes the endpoint, what is scaled by it and what waits for it.
     pub(super) async fn remove(&self, turn: Turn) -> Result<(), StateError> {
         let name = turn.record.name;
         self.control
@@ -63,6 +64,8 @@ impl Worker {
                         }
                     }
                 }
+                // Another endpoint of this name must not answer what was asked of this one.
+                queue::remove_all(connection, &name)?;
                 record::remove(connection, Kind::Endpoint, &name).map(drop)
             })
             .await

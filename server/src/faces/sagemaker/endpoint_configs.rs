@@ -22,7 +22,9 @@ pub(super) async fn create(platform: &Arc<Platform>, call: &Call) -> Result<Valu
     check(&call.input)?;
     let scope = call.scope.clone();
     let check_models = move |connection: &Connection, config: &Map<String, Value>| {
-        variants(config).iter().try_for_each(|variant| check_model(connection, &scope, variant))
+        // An asynchronous call has no TargetModel.
+        let is_async = config.contains_key("AsyncInferenceConfig");
+        variants(config).iter().try_for_each(|variant| check_model(connection, &scope, variant, is_async))
     };
     let mut call = call.clone();
     let e_tags = platform.control.e_tags(&call.input).await?;
@@ -137,18 +139,24 @@ fn check_destination(place: &str, url: &Value) -> Result<(), Refusal> {
     }
 }
 
-fn check_model(connection: &Connection, scope: &Scope, variant: &Variant<'_>) -> Result<(), Refusal> {
+fn check_model(
+    connection: &Connection,
+    scope: &Scope,
+    variant: &Variant<'_>,
+    is_async: bool,
+) -> Result<(), Refusal> {
     let name = variant.model()?;
     let found = record::find(connection, Kind::Model, name)?;
     let model = found.ok_or_else(|| Refusal::not_found(scope, Kind::Model, name))?;
     let is_multi_model = model.document.get("PrimaryContainer").is_some_and(|c| c["Mode"] == "MultiModel");
-    if is_multi_model && (variant.serverless().is_some() || variant.is_shadow) {
-        let what = if variant.is_shadow { "a shadow variant" } else { "a ServerlessConfig" };
-        return Err(
-            variant.refused(format!("expected a model of Mode SingleModel for {what}, found MultiModel"))
-        );
-    }
-    Ok(())
+    let what = match variant {
+        _ if !is_multi_model => return Ok(()),
+        variant if variant.is_shadow => "a shadow variant",
+        variant if variant.serverless().is_some() => "a ServerlessConfig",
+        _ if is_async => "an AsyncInferenceConfig",
+        _ => return Ok(()),
+    };
+    Err(variant.refused(format!("expected a model of Mode SingleModel for {what}, found MultiModel")))
 }
 
 #[cfg(test)]
