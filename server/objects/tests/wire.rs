@@ -6,99 +6,12 @@
     reason = "tests: a failure is the finding, and bodies are ours"
 )]
 
-use std::sync::Arc;
+mod support;
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
-use http_body_util::BodyExt;
-use objects::{Body, Directory, Domains, S3Wire, WireOptions};
-
-struct Wire {
-    wire: S3Wire,
-    _scratch: tempfile::TempDir,
-}
-
-/// An answer, read.
-struct Answer {
-    head: http::response::Parts,
-    body: Bytes,
-}
-
-impl Answer {
-    fn text(&self) -> &str {
-        std::str::from_utf8(&self.body).unwrap()
-    }
-
-    fn header(&self, name: &str) -> &str {
-        self.head.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
-    }
-
-    /// What stands in the first element of this name.
-    fn element(&self, name: &str) -> &str {
-        let text = self.text();
-        let (start, end) = (format!("<{name}>"), format!("</{name}>"));
-        let Some(at) = text.find(&start) else { return "" };
-        let rest = &text[at + start.len()..];
-        &rest[..rest.find(&end).unwrap()]
-    }
-}
-
-impl Wire {
-    async fn new() -> Self {
-        Self::with_domain(None).await
-    }
-
-    async fn with_domain(domain: Option<&str>) -> Self {
-        let scratch = tempfile::tempdir().unwrap();
-        let store = Directory::open(scratch.path()).unwrap();
-        store.create_bucket("bucket", "").await.unwrap();
-        let options = WireOptions {
-            account: "000000000000".into(),
-            region: "us-east-1".into(),
-            domains: Domains::with(domain).unwrap(),
-        };
-        Self { wire: S3Wire::new(Arc::clone(&store), options), _scratch: scratch }
-    }
-
-    async fn call(&self, line: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
-        let (method, uri) = line.split_once(' ').unwrap();
-        let body: Bytes = body.into();
-        let mut request = Request::builder().method(method.parse::<Method>().unwrap()).uri(uri);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        if !body.is_empty() || method == "PUT" {
-            request = request.header("content-length", body.len());
-        }
-        read(self.wire.call(request.body(Body::from(body)).unwrap()).await).await
-    }
-
-    /// Asserts the status, and the code where it is an error with a body.
-    async fn check(
-        &self,
-        line: &str,
-        headers: &[(&str, &str)],
-        body: &str,
-        status: u16,
-        code: &str,
-    ) -> Answer {
-        let answer = self.call(line, headers, body.to_owned()).await;
-        let said = format!("{line} {headers:?}: {}", answer.text());
-        assert_eq!(answer.head.status.as_u16(), status, "{said}");
-        assert_eq!(answer.element("Code"), code, "{said}");
-        assert!(!answer.header("x-amz-request-id").is_empty(), "{said}");
-        answer
-    }
-
-    async fn put(&self, key: &str, body: &str) -> Answer {
-        self.check(&format!("PUT /bucket/{key}"), &[], body, 200, "").await
-    }
-}
-
-async fn read(response: Response<Body>) -> Answer {
-    let (head, body) = response.into_parts();
-    Answer { head, body: body.collect().await.unwrap().to_bytes() }
-}
+use http::{Request, StatusCode};
+use objects::Body;
+use support::{Wire, read};
 
 #[tokio::test]
 async fn an_object_comes_back_as_it_was_put() {
