@@ -18,6 +18,7 @@ use crate::principal::{Caller, Key, Principal};
 use crate::refusal::Refusal;
 use crate::replay::{Identity, ReplayWindow, Seen};
 use crate::signing_key::SigningKey;
+use crate::split;
 
 /// How far a request's time may be from the server's. Reason: AWS's own five minutes.
 pub const SKEW_MS: i64 = 300_000;
@@ -367,7 +368,7 @@ fn text(head: &Head<'_>, claim: &Signature<'_>, is_s3: bool) -> Result<(Vec<u8>,
 /// What a client says that tells its requests apart: an id for each call, and the number of the attempt.
 fn identity(head: &Head<'_>, claim: &Signature<'_>) -> Identity {
     const ID: &str = "amz-sdk-invocation-id";
-    if claim.signed_headers.split(';').any(|name| name == ID) {
+    if split::parts(&claim.signed_headers, b';').any(|name| name == ID) {
         return Identity::Signed;
     }
     let Some(id) = head.headers.get(ID) else { return Identity::Signed };

@@ -9,6 +9,7 @@ use http::HeaderMap;
 
 use crate::claim::shortened;
 use crate::refusal::Refusal;
+use crate::split;
 
 /// The parts of a query, as they came: `a=b&c` is `("a", "b")` and `("c", "")`.
 pub fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
@@ -59,7 +60,7 @@ impl Canonical<'_> {
 
     fn push_headers(&self, out: &mut Vec<u8>) -> Result<(), Refusal> {
         let mut decisive = 0;
-        for name in self.signed_headers.split(';') {
+        for name in split::parts(self.signed_headers, b';') {
             decisive += usize::from(must_be_signed(name));
             out.extend_from_slice(name.as_bytes());
             out.push(b':');
@@ -119,8 +120,8 @@ fn normalised(path: &str) -> Cow<'_, str> {
     if path.is_empty() {
         return Cow::Borrowed("/");
     }
-    let is_normal =
-        path.starts_with('/') && path[1..].split('/').all(|segment| !matches!(segment, "" | "." | ".."));
+    let is_normal = path.starts_with('/')
+        && split::parts(&path[1..], b'/').all(|segment| !matches!(segment, "" | "." | ".."));
     if is_normal || path == "/" {
         return Cow::Borrowed(path);
     }

@@ -12,6 +12,7 @@ use crate::canonical::pairs;
 use crate::date::Moment;
 use crate::digest::{self, Digest};
 use crate::refusal::Refusal;
+use crate::split;
 
 /// The one algorithm that is served.
 pub const ALGORITHM: &str = "AWS4-HMAC-SHA256";
@@ -103,7 +104,7 @@ impl<'a> Claim<'a> {
         if text.len() > AUTHORIZATION_BYTES_MAX {
             return malformed(HEADER, "at most 8192 bytes", text.len().to_string());
         }
-        match text.split_once(' ') {
+        match split::once(text, b' ') {
             Some((ALGORITHM, parts)) => Ok(Self::Signature(of_header(parts, headers)?)),
             Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(Self::Bearer(token.trim())),
             Some((scheme, _)) => Err(Refusal::Unsupported(shortened(scheme))),
@@ -124,8 +125,8 @@ pub(crate) fn shortened(text: &str) -> String {
 /// `Credential=…, SignedHeaders=…, Signature=…`, in any order, each once.
 fn of_header<'a>(parts: &'a str, headers: &'a HeaderMap) -> Result<Signature<'a>, Refusal> {
     let (mut credential, mut signed_headers, mut signature) = (None, None, None);
-    for part in parts.split(',') {
-        let Some((name, value)) = part.trim_matches(' ').split_once('=') else {
+    for part in split::parts(parts, b',') {
+        let Some((name, value)) = split::once(part.trim_matches(' '), b'=') else {
             return malformed(HEADER, "Credential=, SignedHeaders= and Signature=", shortened(part));
         };
         let place = match name {
@@ -212,8 +213,8 @@ impl<'a> Fields<'a> {
 
 /// `KEY/DAY/REGION/SERVICE` of a credential.
 fn scope<'a>(credential: &Cow<'a, str>) -> Option<[Cow<'a, str>; 4]> {
-    fn split(text: &str) -> Option<[&str; 4]> {
-        let mut parts = text.split('/');
+    fn four(text: &str) -> Option<[&str; 4]> {
+        let mut parts = split::parts(text, b'/');
         let four = [parts.next()?, parts.next()?, parts.next()?, parts.next()?];
         let ends = parts.next() == Some(TERMINATOR) && parts.next().is_none();
         let is_name = |part: &&str| {
@@ -224,8 +225,8 @@ fn scope<'a>(credential: &Cow<'a, str>) -> Option<[Cow<'a, str>; 4]> {
         (ends && four.iter().all(is_name)).then_some(four)
     }
     match credential {
-        Cow::Borrowed(text) => split(text).map(|four| four.map(Cow::Borrowed)),
-        Cow::Owned(text) => split(text).map(|four| four.map(|part| Cow::Owned(part.to_owned()))),
+        Cow::Borrowed(text) => four(text).map(|four| four.map(Cow::Borrowed)),
+        Cow::Owned(text) => four(text).map(|four| four.map(|part| Cow::Owned(part.to_owned()))),
     }
 }
 
@@ -234,7 +235,7 @@ fn check_names(place: &'static str, names: &str) -> Result<(), Refusal> {
     const EXPECTED: &str = "names of signed headers in lower case, ascending, `host` among them";
     let is_token = |byte: u8| byte.is_ascii_graphic() && !byte.is_ascii_uppercase() && byte != b',';
     let (mut before, mut has_host) = ("", false);
-    for name in names.split(';') {
+    for name in split::parts(names, b';') {
         if name.is_empty() || !name.bytes().all(is_token) || name <= before {
             return malformed(place, EXPECTED, shortened(names));
         }

@@ -30,6 +30,7 @@ pub mod rate;
 pub mod refusal;
 pub mod replay;
 pub mod signing_key;
+mod split;
 
 pub use access::{Access, Head, Pending};
 pub use allow::Resource;
