@@ -9,7 +9,7 @@
 //! | [`target`] | limits, the capacity over time, cooldowns |
 //! | [`decide`] | what several policies come to |
 //! | [`schedule`] | when scheduled actions act |
-//! | [`recommend`] | the proportional formula alone, for scripts |
+//! | [`mod@recommend`] | the proportional formula alone, for scripts |
 
 pub mod alarm;
 pub mod decide;

@@ -8,7 +8,7 @@
 //! | [`queue`] | the rows of the state file |
 //! | [`location`] | where an answer goes |
 //! | [`dispatcher`] | which request runs when |
-//! | [`run`] | one request, from its input to its outcome |
+//! | `run` | one request, from its input to its outcome |
 
 pub mod dispatcher;
 pub mod location;

@@ -4,13 +4,13 @@
 //!
 //! | module | is |
 //! |---|---|
-//! | [`models`], [`endpoint_configs`], [`endpoints`] | the operations on each kind |
-//! | [`container`], [`variant`] | what a container and a variant may be |
-//! | [`description`] | how an endpoint's state is described |
-//! | [`lists`], [`search`], [`expression`] | pages of resources |
-//! | [`tagging`] | tags, by ARN |
-//! | [`resource`] | what all kinds share: storing, finding, deleting |
-//! | [`refusal`] | why an operation is not done, in AWS's words |
+//! | `models`, `endpoint_configs`, `endpoints` | the operations on each kind |
+//! | `container`, `variant` | what a container and a variant may be |
+//! | `description` | how an endpoint's state is described |
+//! | `lists`, `search`, `expression` | pages of resources |
+//! | `tagging` | tags, by ARN |
+//! | `resource` | what all kinds share: storing, finding, deleting |
+//! | `refusal` | why an operation is not done, in AWS's words |
 
 mod container;
 mod description;
