@@ -41,7 +41,7 @@ impl Serve {
 
     fn new() -> Self {
         let mut command = clary();
-        let scratch = tempfile::tempdir().unwrap();
+        let scratch = scratch();
         command.args(["serve", "--port", "0", "--scratch"]).arg(scratch.path());
         Self { command, scratch }
     }
@@ -85,7 +85,7 @@ pub struct Up {
 impl Up {
     /// On a data directory of its own, which goes with it.
     pub fn new() -> Self {
-        let scratch = tempfile::tempdir().unwrap();
+        let scratch = scratch();
         let up = Self::on(scratch.path());
         Self { scratch: Some(scratch), ..up }
     }
@@ -271,4 +271,11 @@ impl Drop for Server {
             }
         }
     }
+}
+
+/// A folder of a test: in memory where the machine has such a place. What is tested is what happens to a process; a disk
+/// that is busy with other tests takes seconds to say that a write is safe.
+fn scratch() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
 }
