@@ -4,7 +4,7 @@ CARGO ?= cargo
 PYTHON := .venv/bin/python
 export SAGEMAKER_SUPPRESS_V2_WARNING := 1
 
-.PHONY: help demo test test-rust test-sdk check bench image golden fuzz native setup
+.PHONY: help demo test test-rust test-sdk check bench bench-hosting image golden fuzz native setup
 
 help: ## what there is
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
@@ -17,7 +17,7 @@ setup: ## Debian packages, .venv and XGBoost's library; every other target calls
 native: ## XGBoost's library, for clary-train
 	@tools/setup.sh native
 
-demo: setup ## train on real data, serve, score in five formats, replace the model under load
+demo: setup ## train on real data, deploy two variants with boto3, shift them under load
 	$(CARGO) build --release --package server --package trainer --package loadtest
 	$(PYTHON) tools/demo.py
 
@@ -46,6 +46,10 @@ check: ## formatting, lints, documentation, licences (where cargo-deny is instal
 bench: ## codecs, prediction and end to end
 	@tools/setup.sh system
 	$(CARGO) bench --workspace --benches
+
+bench-hosting: setup ## what `clary up` costs beside `clary serve`, open and signed
+	$(CARGO) build --release --package server --package loadtest
+	$(PYTHON) tools/bench_hosting.py
 
 image: setup ## build the container image and check it
 	@tools/setup.sh image
