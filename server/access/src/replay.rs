@@ -2,7 +2,7 @@
 //!
 //! Two requests may honestly have one signature: the time in it has whole seconds, and boto3 adds what tells its requests
 //! apart (`amz-sdk-invocation-id`) without signing it. So a signature may come again within [`REPEAT_MS`] of the first time,
-//! if the two say that they are different calls; where a client signs that header, or sends none, every signature is good for
+//! if the two say that they are different calls, once for each call; where a client signs that header, or sends none, every signature is good for
 //! once.
 //!
 //! A signature is good for the allowed difference of the clocks around its own time. So signatures lie in generations by
@@ -77,7 +77,7 @@ struct Generation {
     signatures: HashMap<(u64, u64), Served, BuildHasherDefault<Prefix>>,
 }
 
-/// The first request of a signature.
+/// A request that was served.
 #[derive(Debug)]
 struct Served {
     /// When, in milliseconds, the low bits: differences of hours are all that is asked.
@@ -144,6 +144,11 @@ impl ReplayWindow {
     }
 }
 
+/// Over all bits of a word; of nothing, never nothing.
+fn spread(told: u32) -> u64 {
+    (u64::from(told) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
 impl Shard {
     fn retire(&mut self, oldest: i64) {
         while self.generations.front().is_some_and(|generation| generation.number < oldest) {
@@ -171,14 +176,20 @@ impl Shard {
         if self.generations.get(place).is_none_or(|generation| generation.number != number) {
             self.generations.insert(place, Generation { number, signatures: HashMap::default() });
         }
-        match self.generations[place].signatures.entry(signature) {
+        let signatures = &mut self.generations[place].signatures;
+        let told = if let Identity::Told(told) = identity { told } else { 0 };
+        let key = match signatures.get(&signature) {
+            None => signature,
+            // Another call of this signature: remembered beside the first, under what tells it from that.
+            Some(first) if first.may_repeat(now, identity) => (signature.0 ^ spread(told), signature.1),
+            Some(_) => return Seen::Before,
+        };
+        match signatures.entry(key) {
             Entry::Vacant(entry) => {
-                let told = if let Identity::Told(told) = identity { told } else { 0 };
                 entry.insert(Served { at_ms: now.0 as u32, told });
                 self.entries += 1;
                 Seen::First
             }
-            Entry::Occupied(entry) if entry.get().may_repeat(now, identity) => Seen::First,
             Entry::Occupied(_) => Seen::Before,
         }
     }
@@ -237,6 +248,19 @@ mod tests {
         for later_ms in [2_001, 60_000, 300_000] {
             check(Told(1), Told(2), later_ms, Seen::Before);
             check(Signed, Told(1), later_ms, Seen::Before);
+        }
+    }
+
+    #[test]
+    fn each_of_the_calls_that_were_signed_alike_is_served_once() {
+        let window = ReplayWindow::new(SKEW_MS);
+        let start = Timestamp(1_700_000_000_000);
+        let see = |told| window.see(&signature(1), start, start, Identity::Told(told));
+        for told in 0..50 {
+            assert_eq!(see(told), Seen::First, "{told}");
+        }
+        for told in 0..50 {
+            assert_eq!(see(told), Seen::Before, "{told}");
         }
     }
 
