@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use serde_json::{Value, json};
+use serde_json::json;
 use wire::{AwsError, ErrorCode, Scope, Timestamp};
 
 use super::aws::{self, AwsAnswer};
@@ -96,8 +96,7 @@ async fn output_paths(platform: &Platform, request: &AsyncRequest) -> Result<Out
         AwsError::new(ErrorCode::ValidationError, message)
     };
     let endpoint = found.filter(|endpoint| endpoint.name == name).ok_or_else(not_found)?;
-    let state: EndpointState =
-        serde_json::from_value(Value::Object(endpoint.document)).map_err(|_| AwsError::internal())?;
+    let state = EndpointState::of_record(&endpoint).map_err(|_| AwsError::internal())?;
     let fleet = state.fleet.filter(|_| state.status.serves()).ok_or_else(not_found)?;
     let Some(config) = fleet.config.config.get("AsyncInferenceConfig") else {
         let message = format!(

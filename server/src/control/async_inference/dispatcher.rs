@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
 use wire::Timestamp;
 
 use super::queue::{self, AsyncRequest, Enqueued, Queued};
 use super::run::Runner;
-use crate::control::endpoint::EndpointState;
+use crate::control::endpoint::{EndpointState, Fleet};
 use crate::control::record::{self, Kind};
 use crate::control::{Database, StateError};
 use crate::metrics::Backlog;
@@ -35,9 +36,10 @@ pub struct Dispatcher {
     has_work: Notify,
 }
 
-/// An endpoint's requests that run.
+/// An endpoint's requests that run, and how many may.
 #[derive(Debug, Default)]
 struct Lane {
+    slots: usize,
     running: HashSet<i64>,
 }
 
@@ -75,60 +77,87 @@ impl Dispatcher {
 
     /// Runs requests for ever.
     pub async fn run(self: Arc<Self>, runner: Runner) {
-        let runner = Arc::new(runner);
-        let (finished, mut inbox) = mpsc::channel::<(String, i64)>(FINISHED_MAX);
-        let mut lanes: HashMap<String, Lane> = HashMap::new();
+        let (finished, inbox) = mpsc::channel(FINISHED_MAX);
+        let turns = Turns {
+            database: self.database.clone(),
+            runner: Arc::new(runner),
+            finished,
+            lanes: HashMap::new(),
+        };
+        turns.take(inbox, &self.has_work).await;
+    }
+}
+
+/// The dispatcher at work.
+struct Turns {
+    database: Database,
+    runner: Arc<Runner>,
+    finished: mpsc::Sender<(String, i64)>,
+    /// By endpoint.
+    lanes: HashMap<String, Lane>,
+}
+
+impl Turns {
+    async fn take(mut self, mut inbox: mpsc::Receiver<(String, i64)>, has_work: &Notify) {
+        let mut next_look = Instant::now();
         loop {
-            if let Err(error) = self.start_more(&mut lanes, &runner, &finished).await {
+            let mut done = Ok(());
+            if Instant::now() >= next_look {
+                next_look = Instant::now() + LOOK_INTERVAL;
+                done = self.look(Timestamp::now()).await;
+            }
+            if let Err(error) = done.and(self.start_more().await) {
                 tracing::error!(%error, "the asynchronous queue cannot be read");
             }
             tokio::select! {
                 Some((endpoint, sequence)) = inbox.recv() => {
-                    if let Some(lane) = lanes.get_mut(&endpoint) {
+                    if let Some(lane) = self.lanes.get_mut(&endpoint) {
                         lane.running.remove(&sequence);
                     }
                 }
-                () = self.has_work.notified() => {}
-                () = tokio::time::sleep(LOOK_INTERVAL) => {}
+                () = has_work.notified() => {}
+                () = tokio::time::sleep_until(next_look) => {}
             }
         }
     }
 
-    async fn start_more(
-        &self,
-        lanes: &mut HashMap<String, Lane>,
-        runner: &Arc<Runner>,
-        finished: &mpsc::Sender<(String, i64)>,
-    ) -> Result<(), StateError> {
-        let now = Timestamp::now();
+    /// What changes on its own: which endpoints there are, what may run there, and what grew too old.
+    async fn look(&mut self, now: Timestamp) -> Result<(), StateError> {
         let wanted = self.database.transact(move |transaction| wanted(transaction, now)).await?;
-        for gone in lanes.keys().filter(|name| wanted.iter().all(|wanted| wanted.endpoint != **name)) {
-            runner.metrics.set_backlog(gone, None);
+        for (gone, lane) in &mut self.lanes {
+            if wanted.iter().all(|wanted| wanted.endpoint != *gone) {
+                self.runner.metrics.set_backlog(gone, None);
+                lane.slots = 0;
+            }
         }
         for Wanted { endpoint, slots, backlog } in wanted {
-            runner.metrics.set_backlog(&endpoint, Some(backlog));
-            let lane = lanes.entry(endpoint.clone()).or_default();
-            let free = slots.saturating_sub(lane.running.len());
-            // After a restart the endpoint may not be back in the data plane yet: its requests wait for it.
-            if free == 0 || !runner.serves(&endpoint) || backlog.size == lane.running.len() as u64 {
-                continue;
-            }
-            let (name, limit) = (endpoint.clone(), free + lane.running.len());
-            let read =
-                move |transaction: &rusqlite::Transaction<'_>| queue::next(transaction, &name, 0, limit);
-            let next: Vec<Queued> = self.database.transact(read).await?;
-            for queued in next {
-                if lane.running.len() < slots {
-                    start(lane, queued, runner, finished);
-                }
-            }
+            self.runner.metrics.set_backlog(&endpoint, Some(backlog));
+            self.lanes.entry(endpoint).or_default().slots = slots;
         }
         // Wherever they wait, also where there is nothing to run them.
         let read =
             move |transaction: &rusqlite::Transaction<'_>| queue::expired(transaction, now, EXPIRED_MAX);
         for queued in self.database.transact(read).await? {
-            let lane = lanes.entry(queued.request.endpoint.clone()).or_default();
-            start(lane, queued, runner, finished);
+            let lane = self.lanes.entry(queued.request.endpoint.clone()).or_default();
+            start(lane, queued, &self.runner, &self.finished);
+        }
+        self.lanes.retain(|_, lane| lane.slots > 0 || !lane.running.is_empty());
+        Ok(())
+    }
+
+    async fn start_more(&mut self) -> Result<(), StateError> {
+        for (endpoint, lane) in &mut self.lanes {
+            // After a restart the endpoint may not be back in the data plane yet: its requests wait for it.
+            if lane.running.len() >= lane.slots || !self.runner.serves(endpoint) {
+                continue;
+            }
+            let (name, limit) = (endpoint.clone(), lane.slots);
+            let read = move |transaction: &rusqlite::Transaction<'_>| queue::next(transaction, &name, limit);
+            for queued in self.database.transact(read).await? {
+                if lane.running.len() < lane.slots {
+                    start(lane, queued, &self.runner, &self.finished);
+                }
+            }
         }
         Ok(())
     }
@@ -150,34 +179,29 @@ fn start(lane: &mut Lane, queued: Queued, runner: &Arc<Runner>, finished: &mpsc:
 
 /// All asynchronous endpoints. What waits for an endpoint that is gone is taken out.
 fn wanted(connection: &rusqlite::Connection, now: Timestamp) -> Result<Vec<Wanted>, StateError> {
+    queue::remove_orphans(connection)?;
     let mut wanted = Vec::new();
-    let endpoints = record::all(connection, Kind::Endpoint)?;
-    for name in queue::endpoints(connection)? {
-        if endpoints.iter().all(|endpoint| endpoint.name != name) {
-            queue::remove_all(connection, &name)?;
-        }
-    }
-    for endpoint in endpoints {
+    for endpoint in record::all(connection, Kind::Endpoint)? {
         let state = EndpointState::of_record(&endpoint)?;
         let Some(fleet) = state.fleet.as_ref().filter(|fleet| fleet.is_asynchronous()) else { continue };
         let instances = fleet.variants.iter().map(|variant| variant.current_instance_count).sum();
-        let (size, oldest) = queue::waiting(connection, &endpoint.name)?;
+        let oldest = queue::oldest(connection, &endpoint.name)?;
         let oldest_age_seconds = oldest.map_or(0.0, |oldest| (now.0 - oldest.0).max(0) as f64 / 1e3);
+        let size = queue::waiting(connection, &endpoint.name)?;
         let backlog = Backlog { size, oldest_age_seconds, instances };
-        wanted.push(Wanted { endpoint: endpoint.name.clone(), slots: slots(&state), backlog });
+        let slots = if state.status.serves() { slots(fleet, instances) } else { 0 };
+        wanted.push(Wanted { endpoint: endpoint.name, slots, backlog });
     }
     Ok(wanted)
 }
 
-/// How many requests an endpoint may run at once.
-fn slots(state: &EndpointState) -> usize {
-    let Some(fleet) = state.fleet.as_ref().filter(|_| state.status.serves()) else { return 0 };
+/// How many requests a fleet of so many instances may run at once.
+fn slots(fleet: &Fleet, instances: u32) -> usize {
     let of_instance = fleet
         .config
         .config
         .get("AsyncInferenceConfig")
         .and_then(|config| config.get("ClientConfig")?.get("MaxConcurrentInvocationsPerInstance")?.as_u64())
         .unwrap_or(CONCURRENCY_DEFAULT);
-    let instances: u64 = fleet.variants.iter().map(|variant| u64::from(variant.current_instance_count)).sum();
-    usize::try_from(of_instance * instances).unwrap_or(usize::MAX)
+    usize::try_from(of_instance.saturating_mul(instances.into())).unwrap_or(usize::MAX)
 }

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 use wire::Timestamp;
 
-use crate::control::StateError;
+use crate::control::{Kind, StateError};
 
 /// The table, for the state file's migrations.
 pub const MIGRATION: &str = "CREATE TABLE async_requests (
@@ -91,7 +91,7 @@ pub fn enqueue(
     if let Some(known) = known {
         return Ok(Enqueued::Known(serde_json::from_str(&known)?));
     }
-    if waiting(connection, &request.endpoint)?.0 >= WAITING_MAX {
+    if waiting(connection, &request.endpoint)? >= WAITING_MAX {
         return Ok(Enqueued::Full);
     }
     let mut statement = connection.prepare_cached(
@@ -104,22 +104,16 @@ pub fn enqueue(
     Ok(Enqueued::New)
 }
 
-/// The next requests of an endpoint behind `after`, in order.
+/// The first requests of an endpoint, in order.
 ///
 /// # Errors
 /// When the state cannot be read.
-pub fn next(
-    connection: &Connection,
-    endpoint: &str,
-    after: i64,
-    limit: usize,
-) -> Result<Vec<Queued>, StateError> {
+pub fn next(connection: &Connection, endpoint: &str, limit: usize) -> Result<Vec<Queued>, StateError> {
     let mut statement = connection.prepare_cached(
-        "SELECT sequence, request, body FROM async_requests WHERE endpoint = ?1 AND sequence > ?2
-         ORDER BY sequence LIMIT ?3",
+        "SELECT sequence, request, body FROM async_requests WHERE endpoint = ?1 ORDER BY sequence LIMIT ?2",
     )?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    all(&mut statement, params![endpoint, after, limit])
+    all(&mut statement, params![endpoint, limit])
 }
 
 /// Requests of any endpoint that are too old to run at `now`, the longest first.
@@ -146,26 +140,38 @@ fn all(
     rows.into_iter().map(queued).collect()
 }
 
-/// How many requests wait for an endpoint, and since when the oldest does.
+/// How many requests wait for an endpoint: the index alone tells.
 ///
 /// # Errors
 /// When the state cannot be read.
-pub fn waiting(connection: &Connection, endpoint: &str) -> Result<(u64, Option<Timestamp>), StateError> {
-    let mut statement = connection
-        .prepare_cached("SELECT count(*), min(received) FROM async_requests WHERE endpoint = ?1")?;
-    let columns = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?));
-    let (count, oldest) = statement.query_row(params![endpoint], columns)?;
-    Ok((count.unsigned_abs(), oldest.map(Timestamp)))
+pub fn waiting(connection: &Connection, endpoint: &str) -> Result<u64, StateError> {
+    let mut statement =
+        connection.prepare_cached("SELECT count(*) FROM async_requests WHERE endpoint = ?1")?;
+    let count: i64 = statement.query_row(params![endpoint], |row| row.get(0))?;
+    Ok(count.unsigned_abs())
 }
 
-/// The endpoints that requests wait for.
+/// Since when the oldest request of an endpoint waits.
 ///
 /// # Errors
 /// When the state cannot be read.
-pub fn endpoints(connection: &Connection) -> Result<Vec<String>, StateError> {
-    let mut statement = connection.prepare_cached("SELECT DISTINCT endpoint FROM async_requests")?;
-    let names = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
-    Ok(names)
+pub fn oldest(connection: &Connection, endpoint: &str) -> Result<Option<Timestamp>, StateError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT received FROM async_requests WHERE endpoint = ?1 ORDER BY sequence LIMIT 1",
+    )?;
+    Ok(statement.query_row(params![endpoint], |row| row.get(0)).optional()?.map(Timestamp))
+}
+
+/// Takes out what waits for endpoints that are gone: a call may store its request while its endpoint goes.
+///
+/// # Errors
+/// When the state cannot be written.
+pub fn remove_orphans(connection: &Connection) -> Result<(), StateError> {
+    let mut statement = connection.prepare_cached(
+        "DELETE FROM async_requests WHERE endpoint NOT IN (SELECT name FROM resources WHERE kind = ?1)",
+    )?;
+    statement.execute(params![Kind::Endpoint.as_str()])?;
+    Ok(())
 }
 
 /// Takes a request out: its outcome is stored.
@@ -194,6 +200,7 @@ mod tests {
         let connection = Connection::open_in_memory().unwrap();
         connection.execute_batch(MIGRATION).unwrap();
         connection.execute_batch(MIGRATION_EXPIRY).unwrap();
+        connection.execute_batch("CREATE TABLE resources (kind TEXT, name TEXT)").unwrap();
         connection
     }
 
@@ -221,18 +228,31 @@ mod tests {
             assert_eq!(put, Enqueued::New);
         }
         enqueue(&table, &request("other", "a", 9), None).unwrap();
-        let all = next(&table, "e", 0, 10).unwrap();
+        let all = next(&table, "e", 10).unwrap();
         assert_eq!(
             all.iter().map(|queued| &*queued.request.inference_id).collect::<Vec<_>>(),
             ["a", "b", "c"]
         );
-        assert_eq!(next(&table, "e", all[0].sequence, 1).unwrap(), [all[1].clone()]);
-        assert_eq!(waiting(&table, "e").unwrap(), (3, Some(Timestamp(0))));
+        assert_eq!(next(&table, "e", 1).unwrap(), [all[0].clone()]);
+        let wait = || (waiting(&table, "e").unwrap(), oldest(&table, "e").unwrap());
+        assert_eq!(wait(), (3, Some(Timestamp(0))));
         remove(&table, all[0].sequence).unwrap();
-        assert_eq!(waiting(&table, "e").unwrap(), (2, Some(Timestamp(1))));
+        assert_eq!(next(&table, "e", 1).unwrap(), [all[1].clone()]);
+        assert_eq!(wait(), (2, Some(Timestamp(1))));
         remove_all(&table, "e").unwrap();
-        assert_eq!(waiting(&table, "e").unwrap(), (0, None));
-        assert_eq!(endpoints(&table).unwrap(), ["other"]);
+        assert_eq!(wait(), (0, None));
+        assert_eq!(waiting(&table, "other").unwrap(), 1);
+    }
+
+    #[test]
+    fn what_waits_for_endpoints_that_are_gone_is_taken_out() {
+        let table = table();
+        table.execute_batch("INSERT INTO resources VALUES ('endpoint', 'there'), ('model', 'gone')").unwrap();
+        for endpoint in ["there", "gone"] {
+            enqueue(&table, &request(endpoint, "a", 1), None).unwrap();
+        }
+        remove_orphans(&table).unwrap();
+        assert_eq!(["there", "gone"].map(|endpoint| waiting(&table, endpoint).unwrap()), [1, 0]);
     }
 
     #[test]
