@@ -1,10 +1,9 @@
-//! CloudWatch's alarms: stored as records, judged against the series every ten seconds, their states at hand for those
-//! who wait for them (deployments, step scaling).
+//! CloudWatch's alarms: stored as records with their states, judged against the series every ten seconds. A deployment that
+//! watches an alarm reads its record.
 
 mod watch;
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use rusqlite::Connection;
 use scaling::alarm::AlarmState;
@@ -116,35 +115,12 @@ impl Alarm {
 #[derive(Debug)]
 pub struct Alarms {
     database: Database,
-    states: Mutex<BTreeMap<String, AlarmState>>,
 }
 
 impl Alarms {
-    /// Those that `database` holds; [`load`](Self::load) reads their states.
+    /// Those that `database` holds.
     pub fn new(database: Database) -> Self {
-        Self { database, states: Mutex::default() }
-    }
-
-    /// Reads the states that were stored.
-    ///
-    /// # Errors
-    /// When the state cannot be read.
-    pub async fn load(&self) -> Result<(), AlarmError> {
-        let all = self.all().await?;
-        *self.states() = all.into_iter().map(|alarm| (alarm.name, alarm.state)).collect();
-        Ok(())
-    }
-
-    /// The state of the alarm of this name; `None` when there is none.
-    pub fn state(&self, name: &str) -> Option<AlarmState> {
-        self.states().get(name).copied()
-    }
-
-    /// Those of these names that are in alarm.
-    pub fn raised<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
-        let states = self.states();
-        let is_raised = |name: &&str| states.get(*name) == Some(&AlarmState::Alarm);
-        names.into_iter().filter(is_raised).map(str::to_owned).collect()
+        Self { database }
     }
 
     /// All, by name.
@@ -169,9 +145,7 @@ impl Alarms {
         let Scope { region, account } = scope;
         let arn = format!("arn:aws:cloudwatch:{region}:{account}:alarm:{name}");
         let put = move |connection: &rusqlite::Transaction<'_>| put(connection, name, arn, input, now);
-        let (name, state) = self.database.transact(put).await?;
-        self.states().insert(name, state);
-        Ok(())
+        self.database.transact(put).await
     }
 
     /// Removes alarms; names without one are passed over.
@@ -179,20 +153,12 @@ impl Alarms {
     /// # Errors
     /// When the state cannot be written.
     pub async fn delete(&self, names: Vec<String>) -> Result<(), AlarmError> {
-        let removed = names.clone();
         self.database
             .transact(move |connection| {
-                removed
-                    .iter()
-                    .try_for_each(|name| record::remove(connection, Kind::Alarm, name).map(drop))?;
-                Ok::<_, AlarmError>(())
+                names.iter().try_for_each(|name| record::remove(connection, Kind::Alarm, name).map(drop))?;
+                Ok(())
             })
-            .await?;
-        let mut states = self.states();
-        for name in &names {
-            states.remove(name);
-        }
-        Ok(())
+            .await
     }
 
     /// Lets alarms take their actions, or not.
@@ -215,16 +181,12 @@ impl Alarms {
     /// # Errors
     /// When there is no such alarm, or the state cannot be written.
     pub async fn set_state(&self, name: &str, new: NewState, now: Timestamp) -> Result<(), AlarmError> {
-        let (owned, state) = (name.to_owned(), new.state);
+        let owned = name.to_owned();
         let is_there = self
             .database
             .transact(move |connection| change(connection, &owned, |alarm| alarm.settle(new, now)))
             .await?;
-        if !is_there {
-            return Err(AlarmError::Unknown(name.to_owned()));
-        }
-        self.states().insert(name.to_owned(), state);
-        Ok(())
+        if is_there { Ok(()) } else { Err(AlarmError::Unknown(name.to_owned())) }
     }
 
     /// Judges every alarm at `now`.
@@ -233,10 +195,6 @@ impl Alarms {
     /// When the state cannot be read or written.
     pub async fn judge(&self, telemetry: &Arc<Telemetry>, now: Timestamp) -> Result<(), AlarmError> {
         let alarms = self.all().await?;
-        // Some come with other records, in one transaction: their states are first seen here.
-        for alarm in &alarms {
-            self.states().entry(alarm.name.clone()).or_insert(alarm.state);
-        }
         if alarms.is_empty() {
             return Ok(());
         }
@@ -257,28 +215,16 @@ impl Alarms {
         now: Timestamp,
     ) -> Result<(), AlarmError> {
         tracing::info!(alarm = name, from = until_now.as_str(), to = new.state.as_str(), "an alarm changed");
-        let (owned, state) = (name.clone(), new.state);
-        let mut is_settled = false;
-        let is_settled = self
-            .database
+        self.database
             .transact(move |connection| {
-                change(connection, &owned, |alarm| {
+                change(connection, &name, |alarm| {
                     if alarm.state == until_now {
                         alarm.settle(new, now);
-                        is_settled = true;
                     }
                 })?;
-                Ok::<_, AlarmError>(is_settled)
+                Ok(())
             })
-            .await?;
-        if is_settled {
-            self.states().insert(name, state);
-        }
-        Ok(())
-    }
-
-    fn states(&self) -> MutexGuard<'_, BTreeMap<String, AlarmState>> {
-        self.states.lock().unwrap_or_else(PoisonError::into_inner)
+            .await
     }
 }
 
@@ -328,14 +274,14 @@ fn read(record: Record) -> Result<Alarm, StateError> {
     Ok(serde_json::from_value(Value::Object(record.document))?)
 }
 
-/// Makes or replaces an alarm; its name as stored, and its state.
+/// Makes or replaces an alarm.
 pub(super) fn put(
     connection: &Connection,
     name: String,
     arn: String,
     input: Map<String, Value>,
     now: Timestamp,
-) -> Result<(String, AlarmState), AlarmError> {
+) -> Result<(), AlarmError> {
     let actions_enabled = input.get("ActionsEnabled").and_then(Value::as_bool).unwrap_or(true);
     if let Some(found) = record::find(connection, Kind::Alarm, &name)? {
         let created = found.created;
@@ -343,9 +289,9 @@ pub(super) fn put(
         (alarm.input, alarm.actions_enabled, alarm.configured) = (input, actions_enabled, now);
         alarm.remember("ConfigurationUpdate", format!("Alarm {name:?} updated"), now);
         record::update(connection, Kind::Alarm, &alarm.record(created)?)?;
-        return Ok((alarm.name, alarm.state));
+        return Ok(());
     }
-    if record::all(connection, Kind::Alarm)?.len() >= ALARMS_MAX {
+    if record::count(connection, Kind::Alarm)? >= ALARMS_MAX {
         return Err(AlarmError::Full);
     }
     let mut alarm = Alarm {
@@ -362,7 +308,7 @@ pub(super) fn put(
     };
     alarm.remember("ConfigurationUpdate", format!("Alarm {:?} created", alarm.name), now);
     record::insert(connection, Kind::Alarm, &alarm.record(now)?)?;
-    Ok((alarm.name, alarm.state))
+    Ok(())
 }
 
 /// Whether there is such an alarm.

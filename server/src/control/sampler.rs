@@ -48,9 +48,6 @@ impl Sampler {
 
     /// Runs until the runtime ends.
     pub async fn run(mut self) {
-        if let Err(error) = self.alarms.load().await {
-            tracing::error!(%error, "the states of alarms cannot be read");
-        }
         loop {
             tokio::time::sleep(until_next(Timestamp::now())).await;
             self.tick(Timestamp::now(), Instant::now()).await;

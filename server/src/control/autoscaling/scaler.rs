@@ -212,7 +212,7 @@ fn next_look_ms(now: Timestamp) -> u64 {
 /// Removes the targets of endpoints that are gone, lets due actions act, and takes note of the units in service; what is
 /// left to be decided.
 fn prepare(connection: &Connection, now: Timestamp) -> Result<Vec<Sight>, AutoscalingError> {
-    let mut policies = policy::all(connection)?;
+    let (mut policies, mut actions) = (policy::all(connection)?, action::all(connection)?);
     let alarms = alarms::all(connection)?;
     let mut sights = Vec::new();
     for (mut record, mut target) in target::all(connection)? {
@@ -224,7 +224,7 @@ fn prepare(connection: &Connection, now: Timestamp) -> Result<Vec<Sight>, Autosc
                 continue;
             }
         };
-        let has_acted = act_by_schedule(connection, &mut target, now)?;
+        let has_acted = act_by_schedule(connection, &mut actions, &mut target, now)?;
         let has_changed = target.timeline.note(now, capacity.current);
         if has_acted || has_changed {
             target::store(connection, &mut record, &target, now)?;
@@ -247,13 +247,14 @@ fn evaluated(arn: &str, policy: policy::ScalingPolicy, alarms: &[Alarm]) -> Eval
     Evaluated { policy, alarms }
 }
 
-/// Lets the due actions of a target act, in the order of their times; whether there was any.
+/// Lets the due actions of a target, among all `actions`, act in the order of their times; whether there was any.
 fn act_by_schedule(
     connection: &Connection,
+    actions: &mut Vec<(Record, action::ScheduledAction)>,
     target: &mut ScalableTarget,
     now: Timestamp,
 ) -> Result<bool, AutoscalingError> {
-    let of_target = action::all(connection)?.into_iter().filter(|(_, action)| action.key == target.key);
+    let of_target = actions.extract_if(.., |(_, action)| action.key == target.key);
     let mut due: Vec<_> =
         of_target.filter(|(_, action)| action.next.is_some_and(|next| next <= now)).collect();
     due.sort_by_key(|(_, action)| action.next);

@@ -143,8 +143,10 @@ impl UserAlarm {
     pub(super) fn of(alarm: &Alarm, policy_arn: &str) -> Option<Self> {
         let actions = alarm.input.get("AlarmActions").and_then(Value::as_array);
         let names_it = actions.is_some_and(|actions| actions.iter().any(|action| action == policy_arn));
+        if !names_it || !alarm.actions_enabled {
+            return None;
+        }
         // What was put was read then.
-        let watch = Watch::read(&alarm.input).ok().filter(|_| names_it && alarm.actions_enabled)?;
-        Some(Self { name: alarm.name.clone(), watch })
+        Some(Self { name: alarm.name.clone(), watch: Watch::read(&alarm.input).ok()? })
     }
 }
