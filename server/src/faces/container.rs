@@ -159,7 +159,7 @@ impl Container {
             started: clock.started,
             deadline: clock.started + self.request_timeout,
         };
-        let Invoked { digest, result, .. } = self.server.invoke(&invocation, body).await;
+        let Invoked { digest, result, .. } = self.server.invoke(&invocation, &body).await;
         let mut answer = match result {
             Ok(prediction) if prediction.rows == 0 => return self.no_content(endpoint),
             Ok(prediction) => {

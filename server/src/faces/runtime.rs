@@ -113,7 +113,7 @@ pub async fn invoke(
     caller: &Caller,
     asked: &Asked<'_>,
     payload: &Payload,
-    body: Bytes,
+    body: &Bytes,
 ) -> Result<Predicted, Failed> {
     if body.len() > SERVERLESS_BODY_BYTES_MAX && is_serverless(platform, asked.endpoint) {
         return Err(Refusal::Oversize.into());
@@ -139,7 +139,7 @@ pub async fn invoke(
     if caller.has_variant_rate() {
         take_turn(platform, caller, &invocation)?;
     }
-    let invoked = platform.server.invoke(&invocation, body.clone()).await;
+    let invoked = platform.server.invoke(&invocation, body).await;
     match invoked.result {
         Err(Error::ModelCold { variant, cache }) => {
             let warmed = warm(platform, invocation.target_model, variant, Arc::clone(&cache));

@@ -120,7 +120,7 @@ async fn predict(
     let may = caller.may(access::invocation(call.operation), Resource::Endpoint(call.endpoint));
     may.map_err(|refusal| refusal.to_error(Protocol::Runtime))?;
     let payload = admitted?;
-    let mut predicted = runtime::invoke(platform, &caller, &asked, &payload, body.clone()).await?;
+    let mut predicted = runtime::invoke(platform, &caller, &asked, &payload, &body).await?;
     if let Some(plan) = predicted.capture.take() {
         capture(platform, plan, &asked, body, &predicted, call.id.to_string());
     }

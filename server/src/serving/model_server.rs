@@ -153,7 +153,7 @@ impl ModelServer {
     }
 
     /// Answers `invocation` with one snapshot, whatever is published meanwhile.
-    pub async fn invoke(&self, invocation: &Invocation<'_>, body: Bytes) -> Invoked {
+    pub async fn invoke(&self, invocation: &Invocation<'_>, body: &Bytes) -> Invoked {
         let (held, place, answer, capture) = {
             let endpoints = self.endpoints.load();
             let Some(endpoint) = endpoints.get(invocation.endpoint) else {
@@ -168,7 +168,7 @@ impl ModelServer {
                 Err(error) => return Invoked::refused(error),
             };
             if let Some(shadow) = endpoint.shadow() {
-                self.copy(shadow, endpoint, invocation, &body);
+                self.copy(shadow, endpoint, invocation, body);
             }
             let variant = &endpoint.arms()[arm];
             let (place, asked) = match variant.enter(invocation) {
@@ -209,7 +209,7 @@ impl ModelServer {
         invocation: &Invocation<'_>,
         asked: &Asked<'_>,
         chosen: impl Fn() -> Chosen,
-        body: Bytes,
+        body: &Bytes,
     ) -> Step {
         let model = asked.model();
         let ask = match self.ask(invocation, model) {
@@ -218,10 +218,10 @@ impl ModelServer {
         };
         let queue = |payload| self.queue(invocation, asked.hold(chosen()), ask, payload);
         if !decodes_inline(&ask, body.len()) {
-            return queue(Payload::Body(body));
+            return queue(Payload::Body(body.clone()));
         }
         SESSION.with_borrow_mut(|session| {
-            let decode = match session.guarded(|session| session.decode(model, &ask, &body)) {
+            let decode = match session.guarded(|session| session.decode(model, &ask, body)) {
                 Ok(decode) => decode,
                 Err(error) => return Step::Done(Err(error)),
             };
@@ -452,7 +452,8 @@ pub(super) mod tests {
     }
 
     async fn ask(server: &ModelServer, invocation: Invocation<'_>) -> Invoked {
-        server.invoke(&Invocation { started: Instant::now(), ..invocation }, Bytes::from_static(b"1,2")).await
+        let body = Bytes::from_static(b"1,2");
+        server.invoke(&Invocation { started: Instant::now(), ..invocation }, &body).await
     }
 
     #[tokio::test]
@@ -520,7 +521,8 @@ pub(super) mod tests {
         let (release, released) = std::sync::mpsc::channel::<()>();
         server.compute.submit(&Capacity::new(1), 1, Box::new(move |_| _ = released.recv())).unwrap();
         let asked = Invocation { started: Instant::now(), ..invocation("e", later()) };
-        let mut first = Box::pin(server.invoke(&asked, Bytes::from_static(b"1,2")));
+        let body = Bytes::from_static(b"1,2");
+        let mut first = Box::pin(server.invoke(&asked, &body));
         assert!((&mut first).now_or_never().is_none());
         assert_eq!(capacity.in_flight(), 1);
         let refused = ask(&server, invocation("e", later())).await.result;

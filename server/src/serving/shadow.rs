@@ -126,10 +126,10 @@ mod tests {
         server.publish("e", Some(endpoint));
         let deadline = Instant::now() + Duration::from_secs(60);
         let asked = Invocation { started: Instant::now(), ..invocation("e", deadline) };
-        let invoked = server.invoke(&asked, Bytes::from_static(b"1,2")).await;
+        let invoked = server.invoke(&asked, &Bytes::from_static(b"1,2")).await;
         assert_eq!(invoked.result.unwrap().body, "3.0\n");
         // Thirteen makes the model panic: the shadow's copy as well.
-        let invoked = server.invoke(&asked, Bytes::from_static(b"13,2")).await;
+        let invoked = server.invoke(&asked, &Bytes::from_static(b"13,2")).await;
         assert!(matches!(invoked.result, Err(Error::Panicked)));
         // The endpoint is freed when its last copy is over.
         server.publish("e", None).await.unwrap();
@@ -156,7 +156,7 @@ mod tests {
         let deadline = Instant::now() + Duration::from_secs(60);
         let asked = Invocation { started: Instant::now(), ..invocation("e", deadline) };
         for _ in 0..3 {
-            let invoked = server.invoke(&asked, Bytes::from_static(b"1,2")).await;
+            let invoked = server.invoke(&asked, &Bytes::from_static(b"1,2")).await;
             assert_eq!(invoked.result.unwrap().body, "3.0\n");
         }
         let line =

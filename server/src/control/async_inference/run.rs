@@ -139,7 +139,7 @@ impl Runner {
             started,
             deadline: started + Duration::from_secs(request.invocation_timeout_s),
         };
-        let invoked = self.server.invoke(&invocation, body.clone()).await;
+        let invoked = self.server.invoke(&invocation, &body).await;
         match invoked.result {
             Ok(prediction) => {
                 if let Some(plan) = invoked.capture {
