@@ -102,10 +102,7 @@ impl Alarm {
     }
 
     fn record(&self, created: Timestamp) -> Result<Record, StateError> {
-        let document = match serde_json::to_value(self)? {
-            Value::Object(document) => document,
-            _ => Map::new(),
-        };
+        let document = record::document(self)?;
         let (name, arn, status) = (self.name.clone(), self.arn.clone(), self.state.as_str().to_owned());
         Ok(Record { name, arn, created, modified: self.state_updated, status, document })
     }
@@ -262,16 +259,10 @@ fn judge(alarm: &Alarm, telemetry: &Telemetry, now: Timestamp) -> Result<Option<
 
 /// All, by name.
 pub(super) fn all(connection: &Connection) -> Result<Vec<Alarm>, AlarmError> {
-    let mut alarms = Vec::new();
-    for record in record::all(connection, Kind::Alarm)? {
-        alarms.push(read(record)?);
-    }
-    alarms.sort_by(|a: &Alarm, b| a.name.cmp(&b.name));
+    let mut alarms: Vec<Alarm> =
+        record::all_read(connection, Kind::Alarm)?.into_iter().map(|(_, alarm)| alarm).collect();
+    alarms.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(alarms)
-}
-
-fn read(record: Record) -> Result<Alarm, StateError> {
-    Ok(serde_json::from_value(Value::Object(record.document))?)
 }
 
 /// Makes or replaces an alarm.
@@ -285,7 +276,7 @@ pub(super) fn put(
     let actions_enabled = input.get("ActionsEnabled").and_then(Value::as_bool).unwrap_or(true);
     if let Some(found) = record::find(connection, Kind::Alarm, &name)? {
         let created = found.created;
-        let mut alarm = read(found)?;
+        let mut alarm: Alarm = found.read()?;
         (alarm.input, alarm.actions_enabled, alarm.configured) = (input, actions_enabled, now);
         alarm.remember("ConfigurationUpdate", format!("Alarm {name:?} updated"), now);
         record::update(connection, Kind::Alarm, &alarm.record(created)?)?;
@@ -315,7 +306,7 @@ pub(super) fn put(
 fn change(connection: &Connection, name: &str, by: impl FnOnce(&mut Alarm)) -> Result<bool, AlarmError> {
     let Some(found) = record::find(connection, Kind::Alarm, name)? else { return Ok(false) };
     let created = found.created;
-    let mut alarm = read(found)?;
+    let mut alarm: Alarm = found.read()?;
     by(&mut alarm);
     Ok(record::update(connection, Kind::Alarm, &alarm.record(created)?)?)
 }

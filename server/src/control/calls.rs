@@ -156,7 +156,7 @@ impl EndpointState {
     /// # Errors
     /// When it is not one.
     pub fn of_record(record: &Record) -> Result<Self, StateError> {
-        Ok(serde_json::from_value(Value::Object(record.document.clone()))?)
+        record.read()
     }
 
     /// Stores this as the state of `record`.
@@ -168,15 +168,8 @@ impl EndpointState {
     ) -> Result<(), StateError> {
         self.status.as_str().clone_into(&mut record.status);
         record.modified = now;
-        record.document = document(self)?;
+        record.document = record::document(self)?;
         record::update(connection, Kind::Endpoint, record).map(drop)
-    }
-}
-
-fn document(state: &EndpointState) -> Result<serde_json::Map<String, Value>, StateError> {
-    match serde_json::to_value(state)? {
-        Value::Object(document) => Ok(document),
-        other => unreachable!("a struct is an object, found {other}"),
     }
 }
 
@@ -202,7 +195,7 @@ fn insert_endpoint(
         created: now,
         modified: now,
         status: state.status.as_str().to_owned(),
-        document: document(&state)?,
+        document: record::document(&state)?,
     };
     record::insert(connection, Kind::Endpoint, &record)?;
     tags::put(connection, &record.arn, &create.tags)?;

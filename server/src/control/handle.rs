@@ -73,16 +73,6 @@ impl Control {
         self.restoring().contains(name)
     }
 
-    /// Something beside the state of this endpoint, which exists, has changed: its tags.
-    pub fn look_again(&self, name: &str) {
-        self.wake(name);
-    }
-
-    /// How many endpoints served before a restart and do not yet again.
-    pub fn restoring_count(&self) -> usize {
-        self.restoring().len()
-    }
-
     /// Writes an event of another part beside those of endpoints, in a while; nobody waits for it.
     pub fn record_event(&self, event: &serde_json::Value) {
         let (hosting, event) = (Arc::clone(&self.hosting), event.clone());
@@ -94,8 +84,8 @@ impl Control {
         self.restoring().remove(name);
     }
 
-    /// Tells the endpoint's worker that its state changed; starts one if there is none.
-    pub(super) fn wake(&self, name: &str) {
+    /// Tells the endpoint's worker that its state, or its tags, changed; starts one if there is none.
+    pub fn wake(&self, name: &str) {
         let key = name.to_ascii_lowercase();
         let mut workers = self.workers();
         if let Some(worker) = workers.get(&key) {

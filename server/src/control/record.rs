@@ -2,6 +2,8 @@
 //! few columns that lists sort and filter by.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use wire::Timestamp;
 
@@ -104,6 +106,27 @@ pub struct Page {
     pub records: Vec<Record>,
     /// Where the next begins, when there is one: for [`ListFilter::after`].
     pub next: Option<(String, String)>,
+}
+
+impl Record {
+    /// What its document says, as the type of its kind.
+    ///
+    /// # Errors
+    /// When it is not one.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, StateError> {
+        Ok(T::deserialize(&self.document)?)
+    }
+}
+
+/// The document of a record: a struct as a JSON object.
+///
+/// # Errors
+/// When it cannot be written as JSON.
+pub fn document(value: &impl Serialize) -> Result<Map<String, Value>, StateError> {
+    match serde_json::to_value(value)? {
+        Value::Object(document) => Ok(document),
+        other => unreachable!("a struct is an object, found {other}"),
+    }
 }
 
 /// Stores a new record; `false` when the name is taken (in any case).
@@ -249,6 +272,18 @@ pub fn count(connection: &Connection, kind: Kind) -> Result<usize, StateError> {
     let mut statement = connection.prepare_cached("SELECT count(*) FROM resources WHERE kind = ?1")?;
     let count: i64 = statement.query_row(params![kind.as_str()], |row| row.get(0))?;
     Ok(usize::try_from(count).unwrap_or(0))
+}
+
+/// All records of a kind, oldest first, each with what it says.
+///
+/// # Errors
+/// When the state cannot be read.
+pub fn all_read<T: DeserializeOwned>(
+    connection: &Connection,
+    kind: Kind,
+) -> Result<Vec<(Record, T)>, StateError> {
+    let read = |record: Record| record.read().map(|value| (record, value));
+    all(connection, kind)?.into_iter().map(read).collect()
 }
 
 type Columns = (String, String, i64, i64, String, String);

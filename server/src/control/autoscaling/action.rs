@@ -3,7 +3,6 @@
 use rusqlite::Connection;
 use scaling::Schedule;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use wire::{Scope, Timestamp};
 
 use super::{AutoscalingError, TargetKey, target};
@@ -70,8 +69,8 @@ pub fn put(
     target::expect(connection, &put.key)?;
     let record_name = put.key.record_name_of(&put.name);
     let stored = record::find(connection, Kind::ScheduledAction, &record_name)?;
-    let action = merge(stored.as_ref().map(of_record).transpose()?, put, now)?;
-    let document = target::document(&action)?;
+    let action = merge(stored.as_ref().map(Record::read).transpose()?, put, now)?;
+    let document = record::document(&action)?;
     if let Some(record) = stored {
         let record = Record { modified: now, document, ..record };
         record::update(connection, Kind::ScheduledAction, &record)?;
@@ -167,8 +166,7 @@ pub fn remove(connection: &Connection, key: &TargetKey, name: &str) -> Result<()
 /// # Errors
 /// When the state cannot be read.
 pub fn all(connection: &Connection) -> Result<Vec<(Record, ScheduledAction)>, AutoscalingError> {
-    let records = record::all(connection, Kind::ScheduledAction)?;
-    records.into_iter().map(|record| of_record(&record).map(|action| (record, action))).collect()
+    Ok(record::all_read(connection, Kind::ScheduledAction)?)
 }
 
 /// Stores an action that is there.
@@ -182,11 +180,7 @@ pub fn store(
     now: Timestamp,
 ) -> Result<(), AutoscalingError> {
     record.modified = now;
-    record.document = target::document(action)?;
+    record.document = record::document(action)?;
     record::update(connection, Kind::ScheduledAction, record)?;
     Ok(())
-}
-
-fn of_record(record: &Record) -> Result<ScheduledAction, AutoscalingError> {
-    Ok(serde_json::from_value(Value::Object(record.document.clone()))?)
 }

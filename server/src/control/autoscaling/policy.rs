@@ -52,7 +52,7 @@ pub fn put(
     let record_name = key.record_name_of(&name);
     let stored = record::find(connection, Kind::ScalingPolicy, &record_name)?;
     if let Some(stored) = &stored {
-        let old = of_record(stored)?;
+        let old: ScalingPolicy = stored.read()?;
         for alarm in &old.alarms {
             record::remove(connection, Kind::Alarm, alarm)?;
         }
@@ -65,7 +65,7 @@ pub fn put(
     let arn = stored.as_ref().map_or_else(|| new_arn(scope, &key, &name), |record| record.arn.clone());
     let mut policy = ScalingPolicy { key, name, configuration, alarms: Vec::new() };
     policy.alarms = insert_alarms(connection, scope, &policy, &arn, now)?;
-    let document = target::document(&policy)?;
+    let document = record::document(&policy)?;
     match stored {
         Some(record) => {
             record::update(connection, Kind::ScalingPolicy, &Record { modified: now, document, ..record })?;
@@ -146,7 +146,7 @@ fn alarm(
         "ComparisonOperator": serde_json::to_value(rule.comparison)?,
         "TreatMissingData": serde_json::to_value(rule.treat_missing_data)?,
     });
-    target::document(&alarm)
+    Ok(record::document(&alarm)?)
 }
 
 /// Removes a policy and its alarms.
@@ -157,7 +157,7 @@ pub fn remove(connection: &Connection, key: &TargetKey, name: &str) -> Result<()
     let found = record::find(connection, Kind::ScalingPolicy, &key.record_name_of(name))?;
     let record =
         found.ok_or_else(|| AutoscalingError::NoPolicy { key: key.clone(), name: name.to_owned() })?;
-    let policy = of_record(&record)?;
+    let policy: ScalingPolicy = record.read()?;
     remove_record(connection, &record, &policy)
 }
 
@@ -179,10 +179,5 @@ pub(super) fn remove_record(
 /// # Errors
 /// When the state cannot be read.
 pub fn all(connection: &Connection) -> Result<Vec<(Record, ScalingPolicy)>, AutoscalingError> {
-    let records = record::all(connection, Kind::ScalingPolicy)?;
-    records.into_iter().map(|record| of_record(&record).map(|policy| (record, policy))).collect()
-}
-
-fn of_record(record: &Record) -> Result<ScalingPolicy, AutoscalingError> {
-    Ok(serde_json::from_value(Value::Object(record.document.clone()))?)
+    Ok(record::all_read(connection, Kind::ScalingPolicy)?)
 }

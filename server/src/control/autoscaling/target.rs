@@ -3,7 +3,6 @@
 use rusqlite::Connection;
 use scaling::{Cooldowns, Limits, Suspended, Timeline};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 use wire::{Scope, Timestamp};
 
 use super::capacity::{self, Found};
@@ -102,7 +101,7 @@ pub fn register(
         created: now,
         modified: now,
         status: String::new(),
-        document: document(&target)?,
+        document: record::document(&target)?,
     };
     record::insert(connection, Kind::ScalableTarget, &record)?;
     tags::put(connection, &record.arn, &tags)?;
@@ -173,7 +172,9 @@ pub fn find(
     key: &TargetKey,
 ) -> Result<Option<(Record, ScalableTarget)>, AutoscalingError> {
     let record = record::find(connection, Kind::ScalableTarget, &key.record_name())?;
-    record.map(with_target).transpose()
+    let Some(record) = record else { return Ok(None) };
+    let target = record.read()?;
+    Ok(Some((record, target)))
 }
 
 /// The target of this key with its record.
@@ -192,7 +193,7 @@ pub fn expect(
 /// # Errors
 /// When the state cannot be read.
 pub fn all(connection: &Connection) -> Result<Vec<(Record, ScalableTarget)>, AutoscalingError> {
-    record::all(connection, Kind::ScalableTarget)?.into_iter().map(with_target).collect()
+    Ok(record::all_read(connection, Kind::ScalableTarget)?)
 }
 
 /// Stores a target that is there.
@@ -206,25 +207,9 @@ pub fn store(
     now: Timestamp,
 ) -> Result<(), AutoscalingError> {
     record.modified = now;
-    record.document = document(target)?;
+    record.document = record::document(target)?;
     record::update(connection, Kind::ScalableTarget, record)?;
     Ok(())
-}
-
-fn with_target(record: Record) -> Result<(Record, ScalableTarget), AutoscalingError> {
-    let target = serde_json::from_value(Value::Object(record.document.clone()))?;
-    Ok((record, target))
-}
-
-/// A value that is a JSON object, as one.
-///
-/// # Errors
-/// When it cannot be written as JSON.
-pub(super) fn document(value: &impl Serialize) -> Result<Map<String, Value>, AutoscalingError> {
-    match serde_json::to_value(value)? {
-        Value::Object(document) => Ok(document),
-        other => unreachable!("a struct is an object, found {other}"),
-    }
 }
 
 impl ScalingPolicy {

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::control::StateError;
-use crate::control::endpoint::{ChangeKind, EndpointState, Fleet, VariantState, VariantStatus};
+use crate::control::endpoint::{EndpointState, Fleet, VariantState, VariantStatus};
 use crate::control::record::Record;
 
 /// Members of an endpoint configuration that its endpoint repeats.
@@ -61,10 +61,7 @@ pub(super) fn describe_endpoint(record: &Record) -> Result<Map<String, Value>, S
 
 /// The fleet that serves (or is to, when it is the first), and the one that is to take over from it.
 fn fleets(state: &EndpointState) -> (Option<&Fleet>, Option<&Fleet>) {
-    let next = match state.change.as_ref().map(|change| &change.kind) {
-        Some(ChangeKind::Deploy { fleet, .. }) => Some(&**fleet),
-        _ => None,
-    };
+    let next = state.pending();
     match &state.fleet {
         Some(current) => (Some(current), next),
         None => (next, None),

@@ -53,7 +53,7 @@ fn tell(platform: &Arc<Platform>, call: &Call) {
     if let Some((kind, name)) = Arn::sagemaker_parts(arn)
         && kind.eq_ignore_ascii_case(Kind::Endpoint.as_str())
     {
-        platform.control.look_again(name);
+        platform.control.wake(name);
     }
 }
 

@@ -3,7 +3,9 @@
 use wire::Timestamp;
 
 use super::*;
-use crate::control::endpoint::{Change, EndpointStatus, FleetConfig, Phase, PinnedArtifact, Progress};
+use crate::control::endpoint::{
+    Change, ChangeKind, EndpointStatus, FleetConfig, Phase, PinnedArtifact, Progress,
+};
 
 const URL: &str = "s3://b/model.tar.gz";
 
