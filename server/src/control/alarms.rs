@@ -139,8 +139,7 @@ impl Alarms {
         input: Map<String, Value>,
         now: Timestamp,
     ) -> Result<(), AlarmError> {
-        let Scope { region, account } = scope;
-        let arn = format!("arn:aws:cloudwatch:{region}:{account}:alarm:{name}");
+        let arn = arn(scope, &name);
         let put = move |connection: &rusqlite::Transaction<'_>| put(connection, name, arn, input, now);
         self.database.transact(put).await
     }
@@ -263,6 +262,11 @@ pub(super) fn all(connection: &Connection) -> Result<Vec<Alarm>, AlarmError> {
         record::all_read(connection, Kind::Alarm)?.into_iter().map(|(_, alarm)| alarm).collect();
     alarms.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(alarms)
+}
+
+/// The ARN of an alarm.
+pub fn arn(Scope { region, account }: &Scope, name: &str) -> String {
+    format!("arn:aws:cloudwatch:{region}:{account}:alarm:{name}")
 }
 
 /// Makes or replaces an alarm.

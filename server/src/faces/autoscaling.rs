@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use wire::{AwsError, ErrorCode, Scope, Timestamp, shape};
 
 use super::aws::{Call, Reply};
+use crate::control::alarms;
 use crate::control::alarms::AlarmError;
 use crate::control::autoscaling::key::SERVICE_NAMESPACE;
-use crate::control::autoscaling::policy::alarm_arn;
 use crate::control::autoscaling::{AutoscalingError, ScalingPolicy, action, policy, target};
 use crate::control::tags;
 use crate::platform::Platform;
@@ -123,8 +123,7 @@ fn put_policy(connection: &Connection, scope: &Scope, input: &Input) -> Reply {
 
 /// The alarms that a policy made for itself.
 fn own_alarms(scope: &Scope, policy: &ScalingPolicy) -> Vec<Value> {
-    let Scope { region, account } = scope;
-    let alarm = |name: &String| json!({"AlarmName": name, "AlarmARN": alarm_arn(region, account, name)});
+    let alarm = |name: &String| json!({"AlarmName": name, "AlarmARN": alarms::arn(scope, name)});
     policy.alarms.iter().map(alarm).collect()
 }
 

@@ -108,16 +108,10 @@ fn insert_alarms(
     for (kind, rule) in rules {
         let name = format!("TargetTracking-{}-{kind}-{}", policy.key.resource_id(), ids::uuid());
         let input = alarm(&name, &metric, &rule, policy_arn)?;
-        let Scope { region, account } = scope;
-        alarms::put(connection, name.clone(), alarm_arn(region, account, &name), input, now)?;
+        alarms::put(connection, name.clone(), alarms::arn(scope, &name), input, now)?;
         names.push(name);
     }
     Ok(names)
-}
-
-/// The ARN of an alarm.
-pub fn alarm_arn(region: &str, account: &str, name: &str) -> String {
-    format!("arn:aws:cloudwatch:{region}:{account}:alarm:{name}")
 }
 
 fn alarm(
