@@ -68,13 +68,12 @@ def cpu_s(server):
 def slice_of(server, url, connections, folder, lines=None):
     """One slice: requests a second, median latency (µs), processor time a request (µs)."""
     report = folder / "report.json"
-    command = [harness.program("clary-loadtest"), "--quiet", "--json", report, "run", url, "--closed"]
-    command += ["--duration", f"{SLICE_S}s", "--warm-up", f"{WARM_UP_S}s", "--connections", connections]
-    command += ["--content-type", "text/csv", "--accept", "text/csv", "--data", folder / "row.csv"]
+    arguments = ["--closed", "--duration", f"{SLICE_S}s", "--warm-up", f"{WARM_UP_S}s", "--connections", connections]
+    arguments += ["--content-type", "text/csv", "--accept", "text/csv", "--data", folder / "row.csv"]
     if lines:
-        command += ["--header-lines", lines]
+        arguments += ["--header-lines", lines]
     before = cpu_s(server)
-    subprocess.run(list(map(str, command)), check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(harness.loadtest(report, url, *arguments), check=True, stdout=subprocess.DEVNULL)
     used_s = cpu_s(server) - before
     found = json.loads(report.read_text())
     assert found["errors"] == 0, found
@@ -104,9 +103,8 @@ def main():
         closed = hosting.up(folder / "closed", "--credentials", folder / "credentials.json")
         with harness.serve(archive) as serve, hosting.up(folder / "open") as open_up, closed:
             serve.ready()
-            for server, keys in ((open_up, hosting.KEYS), (closed, {"aws_access_key_id": KEY, "aws_secret_access_key": SECRET})):
-                hosting.KEYS = keys
-                clients = hosting.Clients(server.ready())
+            for server, keys in ((open_up, {}), (closed, {"aws_access_key_id": KEY, "aws_secret_access_key": SECRET})):
+                clients = hosting.Clients(server.ready(), **keys)
                 clients.deploy("bench", clients.upload(booster))
             measure(arguments, folder, body, serve, open_up, closed)
 

@@ -168,17 +168,17 @@ def show_split(clients, rows, labels):
 def load(server, folder, seconds):
     """Starts an open-loop load on the endpoint."""
     report = folder / "report.json"
-    command = [harness.program("clary-loadtest"), "--quiet", "--json", report, "run"]
-    command += [f"{server.url}/endpoints/{ENDPOINT}/invocations", "--rate", REQUESTS_PER_SECOND, "--poisson"]
-    command += ["--duration", f"{seconds}s", "--connections", 8, "--content-type", "text/csv"]
-    command += ["--data", folder / "row.csv"]
-    process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    arguments = ["--rate", REQUESTS_PER_SECOND, "--poisson", "--duration", f"{seconds}s", "--connections", 8]
+    arguments += ["--content-type", "text/csv", "--data", folder / "row.csv"]
+    command = harness.loadtest(report, f"{server.url}/endpoints/{ENDPOINT}/invocations", *arguments)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     return process, report
 
 
 def shift(clients, folder):
     """To 50 to 50 by a canary deployment, under load."""
-    clients.create_config("fifty-fifty", {name: instances(name.lower(), 50) for name in VARIANTS})
+    # Of four instances each, so that a canary can be a part of them.
+    clients.create_config("fifty-fifty", {name: hosting.variant(name.lower(), 50, 4) for name in VARIANTS})
     seconds = 2 * BAKING_S + 6
     process, report = load(clients.server, folder, seconds)
     say(f"   {REQUESTS_PER_SECOND} requests a second for {seconds} s, one row each, at random moments")
@@ -215,16 +215,6 @@ def shift(clients, folder):
     if process.returncode != 0:
         sys.exit(f"clary-loadtest failed:\n{output}")
     return json.loads(report.read_text())
-
-
-def instances(model, weight):
-    """A variant of four instances, so that a canary can be a part of them."""
-    return {
-        "ModelName": model,
-        "InitialInstanceCount": 4,
-        "InstanceType": "ml.m5.large",
-        "InitialVariantWeight": weight,
-    }
 
 
 def summarise(report):

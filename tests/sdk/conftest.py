@@ -16,6 +16,11 @@ from sklearn.datasets import load_breast_cancer
 import harness
 import hosting
 
+# Before it is imported, so that what it asserts says as much as what the tests do.
+pytest.register_assert_rewrite("endpoints")
+
+import endpoints
+
 
 @pytest.fixture(scope="session")
 def cancer():
@@ -58,3 +63,19 @@ def platform(tmp_path_factory):
 def model_url(platform, booster):
     """The booster in the platform's own store."""
     return platform.upload(booster)
+
+
+@pytest.fixture(scope="session")
+def hosted_models(platform, model_url, cancer):
+    """A good model, one whose answers are others, and one that refuses every row of thirty features."""
+    other = platform.upload(endpoints.train(cancer), "hosting/other.tar.gz")
+    narrow = platform.upload(endpoints.train(cancer, columns=3), "hosting/narrow.tar.gz")
+    for name, url in {"good": model_url, "other": other, "narrow": narrow}.items():
+        platform.create_model(f"hosting-{name}", url)
+    return "hosting-good", "hosting-other", "hosting-narrow"
+
+
+@pytest.fixture(scope="session")
+def row(cancer):
+    """The first row, as CSV."""
+    return harness.to_csv(cancer[0][:1])

@@ -118,6 +118,12 @@ def serve(model, environment=None, arguments=()):
     return Server(["serve", "--port", "0", "--model", model, *arguments], environment)
 
 
+def loadtest(report, url, *arguments):
+    """The command line that puts a load on `url` and writes what came of it to the file `report`."""
+    command = [program("clary-loadtest"), "--quiet", "--json", report, "run", url, *arguments]
+    return list(map(str, command))
+
+
 def save(booster, folder, form="ubj"):
     """Writes a booster as SageMaker's container does: a folder with `xgboost-model`."""
     folder = pathlib.Path(folder)

@@ -46,14 +46,25 @@ def environment(server):
     }
 
 
+def variant(model, weight=1.0, count=1, **further):
+    """A ProductionVariant of instances, but for its name."""
+    return {
+        "ModelName": model,
+        "InitialInstanceCount": count,
+        "InstanceType": "ml.m5.large",
+        "InitialVariantWeight": weight,
+        **further,
+    }
+
+
 class Clients:
     """One client of each service, and the usual calls in a row."""
 
-    def __init__(self, server):
+    def __init__(self, server, **options):
         self.server = server
-        self.sagemaker = client(server, "sagemaker")
-        self.runtime = client(server, "sagemaker-runtime")
-        self.s3 = client(server, "s3")
+        self.sagemaker = client(server, "sagemaker", **options)
+        self.runtime = client(server, "sagemaker-runtime", **options)
+        self.s3 = client(server, "s3", **options)
 
     def upload(self, booster, key="model.tar.gz", bucket=BUCKET):
         """Packs a booster and puts it into the store; gives its address."""
@@ -73,7 +84,7 @@ class Clients:
         """`variants`: name -> (model, weight), or the whole of a ProductionVariant."""
         self.sagemaker.create_endpoint_config(
             EndpointConfigName=name,
-            ProductionVariants=[_variant(name, what) for name, what in variants.items()],
+            ProductionVariants=[_named(name, what) for name, what in variants.items()],
             **further,
         )
         return name
@@ -112,14 +123,6 @@ class Clients:
         return [row["score"] for row in predictions], answer["InvokedProductionVariant"]
 
 
-def _variant(name, what):
-    if isinstance(what, dict):
-        return {"VariantName": name, **what}
-    model, weight = what
-    return {
-        "VariantName": name,
-        "ModelName": model,
-        "InitialInstanceCount": 1,
-        "InstanceType": "ml.m5.large",
-        "InitialVariantWeight": weight,
-    }
+def _named(name, what):
+    model = what if isinstance(what, dict) else variant(*what)
+    return {"VariantName": name, **model}

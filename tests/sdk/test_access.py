@@ -70,18 +70,20 @@ def server(tmp_path_factory):
         yield server
 
 
+def keys(key):
+    """What boto3 calls the halves of a key."""
+    return {"aws_access_key_id": key[0], "aws_secret_access_key": key[1]}
+
+
 def client(server, service, key=ADMIN, **options):
     options.setdefault("config", botocore.config.Config(retries={"total_max_attempts": 1}))
-    keys = {"aws_access_key_id": key[0], "aws_secret_access_key": key[1]} if key else {}
-    return hosting.client(server, service, **keys, **options)
+    return hosting.client(server, service, **(keys(key) if key else {}), **options)
 
 
 @pytest.fixture(scope="module")
 def endpoint(server, booster):
     """An endpoint `churn` and one that the scorer may not ask."""
-    clients = hosting.Clients.__new__(hosting.Clients)
-    clients.server, clients.sagemaker = server, client(server, "sagemaker")
-    clients.runtime, clients.s3 = client(server, "sagemaker-runtime"), client(server, "s3")
+    clients = hosting.Clients(server, **keys(ADMIN))
     url = clients.upload(booster)
     clients.deploy("churn", url)
     clients.deploy("other", url)
@@ -439,9 +441,7 @@ def test_tls_with_a_certificate_of_our_own_and_of_clients(tmp_path, booster):
         server.url = server.url.replace("http:", "https:")
         trust = str(tmp_path / "data" / "tls-certificate.pem")
         kept = open(trust).read()
-        clients = hosting.Clients.__new__(hosting.Clients)
-        for name, service in [("sagemaker", "sagemaker"), ("runtime", "sagemaker-runtime"), ("s3", "s3")]:
-            setattr(clients, name, client(server, service, verify=trust))
+        clients = hosting.Clients(server, **keys(ADMIN), verify=trust)
         # Over TLS boto3 sends its bodies unsigned, in chunks with a checksum behind them.
         clients.deploy("churn", clients.upload(booster))
         for names in [(CLIENT, "a.example.com"), ("somebody", CLIENT)]:

@@ -1,15 +1,19 @@
 """Application Auto Scaling by boto3, the signals, and KEDA's external scaler by gRPC."""
 
 import datetime
+import functools
 import threading
 
 import grpc
 import pytest
-from botocore.exceptions import ClientError
 
+import endpoints
 import harness
 import hosting
 from external_scaler import ExternalScaler
+
+# By its code and its words, of whatever status.
+refused = functools.partial(endpoints.refused, status=None)
 
 COUNT = "sagemaker:variant:DesiredInstanceCount"
 PER_INSTANCE = {"PredefinedMetricSpecification": {"PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"}}
@@ -52,13 +56,6 @@ def activities(scaling, endpoint, **further):
     return scaling.describe_scaling_activities(**key(endpoint), **further)["ScalingActivities"]
 
 
-def refused(code, text, call, **arguments):
-    with pytest.raises(ClientError) as caught:
-        call(**arguments)
-    error = caught.value.response["Error"]
-    assert error["Code"] == code and text in error["Message"], error
-
-
 def test_a_target_is_registered_changed_and_deregistered(scaling, endpoint):
     arn = register(scaling, endpoint, MinCapacity=1, MaxCapacity=4)
     suspended = {"DynamicScalingInSuspended": True}
@@ -76,8 +73,8 @@ def test_a_target_is_registered_changed_and_deregistered(scaling, endpoint):
     scaling.untag_resource(ResourceARN=arn, TagKeys=["stage"])
     assert scaling.list_tags_for_resource(ResourceARN=arn)["Tags"] == {"team": "a"}
     scaling.deregister_scalable_target(**key(endpoint))
-    refused("ObjectNotFoundException", "No scalable target", scaling.deregister_scalable_target, **key(endpoint))
-    refused("ResourceNotFoundException", arn, scaling.list_tags_for_resource, ResourceARN=arn)
+    refused(scaling.deregister_scalable_target, "ObjectNotFoundException", "No scalable target", **key(endpoint))
+    refused(scaling.list_tags_for_resource, "ResourceNotFoundException", arn, ResourceARN=arn)
 
 
 def test_a_raised_minimum_scales_out_at_once_and_is_told_of(platform, scaling, endpoint):
@@ -106,7 +103,7 @@ def test_policies_and_their_alarms(platform, scaling, endpoint):
         **key(endpoint), "PolicyName": "track", "PolicyType": "TargetTrackingScaling",
         "TargetTrackingScalingPolicyConfiguration": tracking,
     }
-    refused("ObjectNotFoundException", "No scalable target registered", scaling.put_scaling_policy, **policy)
+    refused(scaling.put_scaling_policy, "ObjectNotFoundException", "No scalable target registered", **policy)
     register(scaling, endpoint, MinCapacity=1, MaxCapacity=4)
     made = scaling.put_scaling_policy(**policy)
     high, low = [alarm["AlarmName"] for alarm in made["Alarms"]]
@@ -131,7 +128,7 @@ def test_policies_and_their_alarms(platform, scaling, endpoint):
     assert [policy["PolicyName"] for page in pages for policy in page["ScalingPolicies"]] == ["track", "step"]
     scaling.delete_scaling_policy(**key(endpoint), PolicyName="track")
     assert cloudwatch.describe_alarms(AlarmNames=[high, low])["MetricAlarms"] == []
-    refused("ObjectNotFoundException", "policy name: track", scaling.delete_scaling_policy, **key(endpoint), PolicyName="track")
+    refused(scaling.delete_scaling_policy, "ObjectNotFoundException", "policy name: track", **key(endpoint), PolicyName="track")
 
 
 @pytest.mark.parametrize(
@@ -151,7 +148,7 @@ def test_targets_that_cannot_be_are_refused(scaling, platform, model_url, change
         platform.deploy("refusing", model_url)
     arguments = {**key("refusing"), "MinCapacity": 1, "MaxCapacity": 4, **change}
     arguments = {name: value for name, value in arguments.items() if value is not None}
-    refused("ValidationException", text, scaling.register_scalable_target, **arguments)
+    refused(scaling.register_scalable_target, "ValidationException", text, **arguments)
 
 
 def test_policies_that_cannot_be_are_refused(scaling, endpoint):
@@ -174,9 +171,9 @@ def test_policies_that_cannot_be_are_refused(scaling, endpoint):
         ({"PolicyType": "StepScaling", **{k: v for k, v in track(TargetValue=1.0).items() if k != "PolicyType"}}, "alone"),
         ({"PolicyType": "PredictiveScaling"}, "not served"),
     ]:
-        refused("ValidationException", text, scaling.put_scaling_policy, **key(endpoint), PolicyName="p", **policy)
-    refused("ValidationException", "MaxResults", scaling.describe_scalable_targets, ServiceNamespace="sagemaker", MaxResults=51)
-    refused("InvalidNextTokenException", "NextToken", scaling.describe_scalable_targets, ServiceNamespace="sagemaker", NextToken="x")
+        refused(scaling.put_scaling_policy, "ValidationException", text, **key(endpoint), PolicyName="p", **policy)
+    refused(scaling.describe_scalable_targets, "ValidationException", "MaxResults", ServiceNamespace="sagemaker", MaxResults=51)
+    refused(scaling.describe_scalable_targets, "InvalidNextTokenException", "NextToken", ServiceNamespace="sagemaker", NextToken="x")
 
 
 def test_a_scheduled_action_moves_the_limits(platform, scaling, endpoint):
@@ -193,11 +190,11 @@ def test_a_scheduled_action_moves_the_limits(platform, scaling, endpoint):
     causes = [activity["Cause"] for activity in activities(scaling, endpoint)]
     assert "scheduled action name soon was triggered" in causes and "minimum capacity was set to 2" in causes
     past = {"Schedule": "at(2020-01-01T00:00:00)", "ScalableTargetAction": {"MinCapacity": 1}}
-    refused("ValidationException", "a time to come", scaling.put_scheduled_action, **{**action, "ScheduledActionName": "p"}, **past)
+    refused(scaling.put_scheduled_action, "ValidationException", "a time to come", **{**action, "ScheduledActionName": "p"}, **past)
     crooked = {"Schedule": "cron(0 8 * * *)", "ScalableTargetAction": {"MinCapacity": 1}}
-    refused("ValidationException", "6 fields", scaling.put_scheduled_action, **{**action, "ScheduledActionName": "c"}, **crooked)
+    refused(scaling.put_scheduled_action, "ValidationException", "6 fields", **{**action, "ScheduledActionName": "c"}, **crooked)
     scaling.delete_scheduled_action(**action)
-    refused("ObjectNotFoundException", "scheduled action name: soon", scaling.delete_scheduled_action, **action)
+    refused(scaling.delete_scheduled_action, "ObjectNotFoundException", "scheduled action name: soon", **action)
 
 
 def test_with_the_endpoint_its_targets_go(platform, scaling, endpoint):

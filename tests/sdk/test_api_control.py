@@ -9,6 +9,7 @@ import botocore.exceptions
 import pytest
 
 import hosting
+from endpoints import refused
 
 ARN = f"arn:aws:sagemaker:{hosting.REGION}:{hosting.ACCOUNT}:"
 SERVERLESS = {"MemorySizeInMB": 2048, "MaxConcurrency": 5}
@@ -44,14 +45,9 @@ def variant(model, name="A", **further):
     return {"VariantName": name, "ModelName": model, "InstanceType": "ml.m5.large", "InitialInstanceCount": 1, **further}
 
 
-def refused(call, *expected, code="ValidationException", **arguments):
-    """Calls; holds the refusal to its code and to the words that it must have."""
-    with pytest.raises(botocore.exceptions.ClientError) as refusal:
-        call(**arguments)
-    error = refusal.value.response["Error"]
-    assert error["Code"] == code, error
-    for words in expected:
-        assert words in error["Message"], error["Message"]
+def invalid(call, *words, **arguments):
+    """Calls; it is refused as a ValidationException, in these words."""
+    refused(call, "ValidationException", *words, status=None, **arguments)
 
 
 def names(pages, member, name):
@@ -66,39 +62,39 @@ def test_what_does_not_exist_is_named_by_its_arn(sagemaker, model):
     no_config = f'Could not find endpoint configuration "{ARN}endpoint-config/none".'
     no_endpoint = f'Could not find endpoint "{ARN}endpoint/none".'
     for call in (sagemaker.describe_model, sagemaker.delete_model):
-        refused(call, no_model, ModelName="none")
+        invalid(call, no_model, ModelName="none")
     for call in (sagemaker.describe_endpoint_config, sagemaker.delete_endpoint_config):
-        refused(call, no_config, EndpointConfigName="none")
+        invalid(call, no_config, EndpointConfigName="none")
     for call in (sagemaker.describe_endpoint, sagemaker.delete_endpoint):
-        refused(call, no_endpoint, EndpointName="none")
-    refused(sagemaker.create_endpoint_config, no_model, EndpointConfigName="c", ProductionVariants=[variant("none")])
-    refused(sagemaker.create_endpoint, no_config, EndpointName="e", EndpointConfigName="none")
-    refused(sagemaker.update_endpoint, no_endpoint, EndpointName="none", EndpointConfigName="none")
-    refused(
+        invalid(call, no_endpoint, EndpointName="none")
+    invalid(sagemaker.create_endpoint_config, no_model, EndpointConfigName="c", ProductionVariants=[variant("none")])
+    invalid(sagemaker.create_endpoint, no_config, EndpointName="e", EndpointConfigName="none")
+    invalid(sagemaker.update_endpoint, no_endpoint, EndpointName="none", EndpointConfigName="none")
+    invalid(
         sagemaker.update_endpoint_weights_and_capacities,
         no_endpoint,
         EndpointName="none",
         DesiredWeightsAndCapacities=[{"VariantName": "A", "DesiredWeight": 1}],
     )
     # Nothing of the refused ones was kept.
-    refused(sagemaker.describe_endpoint_config, "Could not find", EndpointConfigName="c")
-    refused(sagemaker.describe_endpoint, "Could not find", EndpointName="e")
+    invalid(sagemaker.describe_endpoint_config, "Could not find", EndpointConfigName="c")
+    invalid(sagemaker.describe_endpoint, "Could not find", EndpointName="e")
 
 
 def test_a_name_is_taken_in_any_case(clients, sagemaker, url):
     clients.create_model("Taken", url)
     container = {"Image": hosting.XGBOOST_IMAGE, "ModelDataUrl": url}
     words = f'Cannot create already existing model "{ARN}model/taken".'
-    refused(sagemaker.create_model, words, ModelName="taken", PrimaryContainer=container, ExecutionRoleArn=hosting.ROLE)
+    invalid(sagemaker.create_model, words, ModelName="taken", PrimaryContainer=container, ExecutionRoleArn=hosting.ROLE)
     config = {"EndpointConfigName": "taken", "ProductionVariants": [variant("Taken")]}
     sagemaker.create_endpoint_config(**config)
     words = f'Cannot create already existing endpoint configuration "{ARN}endpoint-config/taken".'
-    refused(sagemaker.create_endpoint_config, words, **config)
+    invalid(sagemaker.create_endpoint_config, words, **config)
     # It is described by the name that it was given.
     assert sagemaker.describe_model(ModelName="TAKEN")["ModelName"] == "Taken"
     sagemaker.delete_endpoint_config(EndpointConfigName="taken")
     sagemaker.delete_model(ModelName="taken")
-    refused(sagemaker.describe_model, "Could not find", ModelName="Taken")
+    invalid(sagemaker.describe_model, "Could not find", ModelName="Taken")
 
 
 def test_of_many_who_make_one_model_one_succeeds(server, url):
@@ -126,7 +122,7 @@ def test_a_models_data_must_be_there(clients, sagemaker, url):
     for missing in (f"s3://{hosting.BUCKET}/none.tar.gz", "s3://no-such-bucket/model.tar.gz"):
         container = {"Image": hosting.XGBOOST_IMAGE, "ModelDataUrl": missing}
         words = f"Could not find model data at {missing}."
-        refused(sagemaker.create_model, words, ModelName="dataless", PrimaryContainer=container)
+        invalid(sagemaker.create_model, words, ModelName="dataless", PrimaryContainer=container)
     # The models of a multi-model container come later.
     prefix = f"s3://{hosting.BUCKET}/none/"
     clients.create_model("many", prefix, Mode="MultiModel")
@@ -141,7 +137,7 @@ def test_a_models_data_must_be_there(clients, sagemaker, url):
 
 def test_what_no_model_can_be(sagemaker, url):
     container = {"Image": "xgboost", "ModelDataUrl": url}
-    create = lambda *words, **arguments: refused(sagemaker.create_model, *words, ModelName="wrong", **arguments)
+    create = lambda *words, **arguments: invalid(sagemaker.create_model, *words, ModelName="wrong", **arguments)
     create("expected PrimaryContainer or Containers, found both", PrimaryContainer=container, Containers=[container])
     create("expected PrimaryContainer or Containers, found neither")
     create("expected an Image, found none", PrimaryContainer={"ModelDataUrl": url})
@@ -199,7 +195,7 @@ def test_what_no_configuration_can_be(clients, sagemaker, model):
 
     def create(words, *variants, **further):
         arguments = {"EndpointConfigName": "wrong", "ProductionVariants": list(variants), **further}
-        refused(sagemaker.create_endpoint_config, words, **arguments)
+        invalid(sagemaker.create_endpoint_config, words, **arguments)
 
     create("expected each VariantName once", variant(model), variant(model))
     create("expected at least one production variant's above 0", variant(model, InitialVariantWeight=0))
@@ -219,13 +215,13 @@ def test_what_no_configuration_can_be(clients, sagemaker, model):
     create("explanations are not served here", variant(model), ExplainerConfig=explainer)
     create("Member must satisfy regular expression pattern: ml", variant(model, InstanceType="m5.large"))
     path = "at 'productionVariants.1.member.initialInstanceCount' failed to satisfy constraint: Member must have value"
-    refused(
+    invalid(
         hosting.client(clients.server, "sagemaker", config=_unchecked()).create_endpoint_config,
         path,
         EndpointConfigName="wrong",
         ProductionVariants=[variant(model, InitialInstanceCount=0)],
     )
-    refused(sagemaker.describe_endpoint_config, "Could not find", EndpointConfigName="wrong")
+    invalid(sagemaker.describe_endpoint_config, "Could not find", EndpointConfigName="wrong")
     sagemaker.delete_model(ModelName="many-models")
 
 
@@ -298,12 +294,12 @@ def test_a_list_stays_true_while_models_come_and_go(clients, sagemaker, listed, 
 
 def test_a_foreign_token_is_refused(sagemaker, listed):
     token = sagemaker.list_models(MaxResults=1)["NextToken"]
-    refused(sagemaker.list_models, "NextToken", NextToken="x" + token)
-    refused(sagemaker.list_models, "NextToken", NextToken=token, SortBy="Name")
-    refused(sagemaker.list_endpoint_configs, "NextToken", NextToken=token)
-    refused(sagemaker.list_tags, "NextToken", ResourceArn=f"{ARN}model/{listed[0]}", NextToken=token)
-    refused(sagemaker.list_models, "at 'maxResults'", MaxResults=101)
-    refused(sagemaker.list_models, "[Ascending, Descending]", SortOrder="Up")
+    invalid(sagemaker.list_models, "NextToken", NextToken="x" + token)
+    invalid(sagemaker.list_models, "NextToken", NextToken=token, SortBy="Name")
+    invalid(sagemaker.list_endpoint_configs, "NextToken", NextToken=token)
+    invalid(sagemaker.list_tags, "NextToken", ResourceArn=f"{ARN}model/{listed[0]}", NextToken=token)
+    invalid(sagemaker.list_models, "at 'maxResults'", MaxResults=101)
+    invalid(sagemaker.list_models, "[Ascending, Descending]", SortOrder="Up")
 
 
 # Tags.
@@ -315,14 +311,14 @@ def test_tags_are_kept_with_their_resource(sagemaker, url):
     arn = sagemaker.create_model(ModelName="tagged", PrimaryContainer=container, Tags=tags)["ModelArn"]
     assert sagemaker.list_tags(ResourceArn=arn)["Tags"] == tags
     assert names(sagemaker.get_paginator("list_tags").paginate(ResourceArn=arn), "Tags", "Key") == [t["Key"] for t in tags]
-    refused(sagemaker.add_tags, "expected at most 50 tags, found 51", ResourceArn=arn, Tags=[{"Key": "one-more", "Value": ""}])
+    invalid(sagemaker.add_tags, "expected at most 50 tags, found 51", ResourceArn=arn, Tags=[{"Key": "one-more", "Value": ""}])
     replaced = sagemaker.add_tags(ResourceArn=arn, Tags=[{"Key": "k00", "Value": "new"}])["Tags"]
     assert replaced == [{"Key": "k00", "Value": "new"}, *tags[1:]]
     sagemaker.delete_tags(ResourceArn=arn, TagKeys=["k00", "none"])
     assert sagemaker.list_tags(ResourceArn=arn)["Tags"] == tags[1:]
     # A resource of the same name starts without them.
     sagemaker.delete_model(ModelName="tagged")
-    refused(sagemaker.list_tags, f'Could not find resource "{arn}"', ResourceArn=arn)
+    invalid(sagemaker.list_tags, f'Could not find resource "{arn}"', ResourceArn=arn)
     sagemaker.create_model(ModelName="tagged", PrimaryContainer=container)
     assert sagemaker.list_tags(ResourceArn=arn)["Tags"] == []
     sagemaker.delete_model(ModelName="tagged")
@@ -337,10 +333,10 @@ def test_tags_that_are_refused_leave_nothing_behind(sagemaker, url):
         ([{"Key": "a#", "Value": "1"}], "at 'tags.1.member.key' failed to satisfy constraint"),
         ([{"Key": f"k{index}", "Value": ""} for index in range(51)], "at 'tags' failed to satisfy constraint"),
     ]:
-        refused(sagemaker.create_model, words, ModelName="untagged", PrimaryContainer=container, Tags=tags)
-    refused(sagemaker.describe_model, "Could not find", ModelName="untagged")
+        invalid(sagemaker.create_model, words, ModelName="untagged", PrimaryContainer=container, Tags=tags)
+    invalid(sagemaker.describe_model, "Could not find", ModelName="untagged")
     for arn in (f"{ARN}model/none", f"{ARN}training-job/none", ARN.replace("000000000000", "111111111111") + "model/common"):
-        refused(sagemaker.add_tags, "Could not find resource", ResourceArn=arn, Tags=[{"Key": "a", "Value": "b"}])
+        invalid(sagemaker.add_tags, "Could not find resource", ResourceArn=arn, Tags=[{"Key": "a", "Value": "b"}])
 
 
 # Search.
@@ -364,8 +360,8 @@ def test_models_are_found_by_what_they_are(sagemaker, listed):
     assert either == ["list-03", "list-05"]
     assert search(("ModelName", "Contains", "list-"), ("CreationTime", "LessThan", "2020-01-01T00:00:00Z")) == []
     assert search(("PrimaryContainer.Image", "Contains", "xgboost"), ("ModelName", "Equals", "list-02")) == ["list-02"]
-    refused(sagemaker.search, "NextToken", Resource="Model", NextToken="x")
-    refused(sagemaker.search, "expected a Value", Resource="Model", SearchExpression={"Filters": [{"Name": "ModelName"}]})
+    invalid(sagemaker.search, "NextToken", Resource="Model", NextToken="x")
+    invalid(sagemaker.search, "expected a Value", Resource="Model", SearchExpression={"Filters": [{"Name": "ModelName"}]})
     # The SDK looks for a group before it makes one.
     assert sagemaker.search(Resource="ModelPackageGroup")["Results"] == []
 
@@ -388,7 +384,7 @@ def test_models_and_configurations_go_in_any_order(clients, sagemaker, url, canc
             assert sagemaker.describe_endpoint(EndpointName=name)["EndpointStatus"] == "InService"
             assert clients.predict(name, cancer[0][:1])[1] == "AllTraffic"
         [delete() for delete in deletions.values()]
-        refused(sagemaker.describe_endpoint, f'Could not find endpoint "{ARN}endpoint/{name}".', EndpointName=name)
+        invalid(sagemaker.describe_endpoint, f'Could not find endpoint "{ARN}endpoint/{name}".', EndpointName=name)
 
 
 def test_an_endpoint_is_listed_described_and_found(clients, sagemaker, url):
@@ -407,7 +403,7 @@ def test_an_endpoint_is_listed_described_and_found(clients, sagemaker, url):
     found = sagemaker.search(Resource="Endpoint", SearchExpression={"Filters": filters})["Results"]
     assert "Seen" in [result["Endpoint"]["EndpointName"] for result in found]
     words = f'Cannot create already existing endpoint "{ARN}endpoint/seen".'
-    refused(sagemaker.create_endpoint, words, EndpointName="seen", EndpointConfigName="Seen")
+    invalid(sagemaker.create_endpoint, words, EndpointName="seen", EndpointConfigName="Seen")
     clients.delete_endpoint("Seen")
 
 
@@ -416,7 +412,7 @@ def test_weights_that_are_refused_change_nothing(clients, sagemaker, url):
 
     def update(words, *desired):
         call = sagemaker.update_endpoint_weights_and_capacities
-        refused(call, words, EndpointName="weighed", DesiredWeightsAndCapacities=list(desired))
+        invalid(call, words, EndpointName="weighed", DesiredWeightsAndCapacities=list(desired))
 
     update("Variant None not found", {"VariantName": "None", "DesiredWeight": 1})
     update("weight must be above 0", {"VariantName": "AllTraffic", "DesiredWeight": 0})
@@ -453,8 +449,8 @@ def test_a_deployment_that_contradicts_itself_is_refused(sagemaker, model, words
     sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant(model)])
     deployment = {"BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": routing, **more}}
     arguments = {"EndpointName": name, "EndpointConfigName": name, "DeploymentConfig": deployment}
-    refused(sagemaker.create_endpoint, words, **arguments)
-    refused(sagemaker.describe_endpoint, "Could not find", EndpointName=name)
+    invalid(sagemaker.create_endpoint, words, **arguments)
+    invalid(sagemaker.describe_endpoint, "Could not find", EndpointName=name)
     sagemaker.delete_endpoint_config(EndpointConfigName=name)
 
 
@@ -471,10 +467,10 @@ def test_an_endpoint_that_changes_takes_no_other_change(clients, sagemaker, url,
     pending = described["PendingDeploymentSummary"]
     assert (pending["EndpointConfigName"], pending["ProductionVariants"][0]["VariantName"]) == ("busy-2", "AllTraffic")
     words = f'Cannot update in-progress endpoint "{ARN}endpoint/busy".'
-    refused(sagemaker.update_endpoint, words, **update)
+    invalid(sagemaker.update_endpoint, words, **update)
     desired = [{"VariantName": "AllTraffic", "DesiredWeight": 2}]
     weights = {"EndpointName": "busy", "DesiredWeightsAndCapacities": desired}
-    refused(sagemaker.update_endpoint_weights_and_capacities, words, **weights)
+    invalid(sagemaker.update_endpoint_weights_and_capacities, words, **weights)
     # Beyond AWS: a change need not be waited for to be rid of the endpoint.
     clients.delete_endpoint("busy")
 
@@ -494,4 +490,4 @@ def test_an_image_that_is_not_served_fails_the_endpoint(clients, sagemaker, url)
 
 
 def test_an_operation_of_a_later_day_says_so(sagemaker):
-    refused(sagemaker.list_training_jobs, "ListTrainingJobs", code="UnknownOperationException")
+    refused(sagemaker.list_training_jobs, "UnknownOperationException", "ListTrainingJobs", status=None)

@@ -36,10 +36,9 @@ class Load:
         self.reports, self._failure, self._is_over = [], None, threading.Event()
         (folder / "row.csv").write_text(harness.to_csv(rows[:1]))
         self._report = folder / "report.json"
-        command = [harness.program("clary-loadtest"), "--quiet", "--json", self._report, "run"]
-        command += [f"{server.url}/endpoints/{endpoint}/invocations", "--rate", RATE, "--poisson", "--connections", 8]
-        command += ["--duration", "3s", "--warm-up", "0s", "--content-type", "text/csv", "--data", folder / "row.csv"]
-        self._command = list(map(str, command))
+        arguments = ["--rate", RATE, "--poisson", "--connections", 8, "--duration", "3s", "--warm-up", "0s"]
+        arguments += ["--content-type", "text/csv", "--data", folder / "row.csv"]
+        self._command = harness.loadtest(self._report, f"{server.url}/endpoints/{endpoint}/invocations", *arguments)
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
@@ -85,15 +84,11 @@ def policies():
     return itertools.cycle([None, *blue_green, {"RollingUpdatePolicy": rolling}])
 
 
-def variant(model):
-    return {"ModelName": model, "InitialInstanceCount": 4, "InstanceType": "ml.m5.large", "InitialVariantWeight": 1}
-
-
 def test_no_request_fails_of_an_update(platform, models, cancer, tmp_path):
-    first, second = models
+    first, second = (hosting.variant(model, count=4) for model in models)
     configs = [
-        platform.create_config("updates-one", {"A": variant(first), "B": variant(second)}),
-        platform.create_config("updates-two", {"B": variant(first), "C": variant(second)}),
+        platform.create_config("updates-one", {"A": first, "B": second}),
+        platform.create_config("updates-two", {"B": first, "C": second}),
     ]
     platform.create_endpoint("updates", configs[0])
     load = Load(platform.server, "updates", cancer[0], tmp_path)
