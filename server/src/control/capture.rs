@@ -18,6 +18,7 @@ use super::{ids, upload};
 use crate::buckets::Buckets;
 use crate::metrics::Metrics;
 use crate::serving::capture::{CaptureEvent, CaptureInbox, CapturePlan, CaptureQueue, Captured};
+use crate::serving::draw::threshold;
 
 /// The largest file before it goes out. Reason: one request of S3, and a comfortable read for whoever looks at it.
 const FILE_BYTES_MAX: usize = 8 << 20;
@@ -51,8 +52,7 @@ pub(super) fn plan(endpoint: &str, config: &Map<String, Value>, queue: &CaptureQ
     Some(CapturePlan {
         endpoint: endpoint.to_owned(),
         destination: capture.get("DestinationS3Uri")?.as_str()?.to_owned(),
-        threshold: CapturePlan::threshold(percentage),
-        is_all: percentage >= 100.0,
+        threshold: threshold(percentage / 100.0),
         has_input: has("Input"),
         has_output: has("Output"),
         csv_types: types("CsvContentTypes"),
@@ -225,8 +225,7 @@ mod tests {
         let plan = CapturePlan {
             endpoint: "e".into(),
             destination: "s3://b/p/".into(),
-            threshold: 0,
-            is_all: true,
+            threshold: None,
             has_input: true,
             has_output: true,
             csv_types: vec!["text/csv".into()],
@@ -260,10 +259,10 @@ mod tests {
             "CaptureContentTypeHeader": { "CsvContentTypes": ["text/csv"] },
         });
         let found = of(capture.clone()).expect("it captures");
-        assert!(!found.has_input && found.has_output && !found.is_all);
+        assert!(!found.has_input && found.has_output);
         assert_eq!(
             (found.threshold, &*found.csv_types, found.json_types.len()),
-            (1 << 63, &["text/csv".into()][..], 0)
+            (Some(1 << 63), &["text/csv".into()][..], 0)
         );
         let mut off = capture;
         off["EnableCapture"] = json!(false);

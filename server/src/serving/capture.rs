@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
+use super::draw::mix;
+
 /// Bytes of records that may wait to be written. Reason: a store that stalls for a minute under a usual load loses
 /// nothing, and a server that captures everything stays within its memory.
 const WAITING_BYTES_MAX: usize = 64 << 20;
@@ -23,10 +25,8 @@ pub struct CapturePlan {
     pub endpoint: String,
     /// `s3://bucket/prefix`.
     pub destination: String,
-    /// Requests whose draw is below are captured.
-    pub threshold: u64,
-    /// Whether every request is.
-    pub is_all: bool,
+    /// Requests whose mixed draw is below it are captured; `None` is all.
+    pub threshold: Option<u64>,
     /// `Input` is captured.
     pub has_input: bool,
     /// `Output` is captured.
@@ -40,25 +40,11 @@ pub struct CapturePlan {
 }
 
 impl CapturePlan {
-    /// The threshold of a sampling percentage from 0 to 100.
-    pub fn threshold(percentage: f64) -> u64 {
-        // The largest draw below stays below: the cast saturates.
-        (percentage / 100.0 * 2.0_f64.powi(64)) as u64
-    }
-
-    /// Whether a request with this draw is captured. The draw is mixed first, so that it is independent of the choice of
-    /// the variant, which the same draw made.
+    /// Whether a request with this draw is captured. The draw also chose the variant, so it is mixed first; and a shadow
+    /// mixes it as it is, so something is added here, or capture and shadow would choose the same requests.
     pub fn samples(&self, draw: u64) -> bool {
-        self.is_all || mix(draw) < self.threshold
+        self.threshold.is_none_or(|threshold| mix(draw.wrapping_add(0x9e37_79b9_7f4a_7c15)) < threshold)
     }
-}
-
-/// The finaliser of splitmix64: a bijection whose output looks independent of its input.
-fn mix(mut z: u64) -> u64 {
-    z = z.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 /// One request and its answer.
@@ -164,14 +150,14 @@ impl CaptureInbox {
 
 #[cfg(test)]
 mod tests {
+    use super::super::draw::threshold;
     use super::*;
 
     fn plan(percentage: f64, queue: CaptureQueue) -> Arc<CapturePlan> {
         Arc::new(CapturePlan {
             endpoint: "e".into(),
             destination: "s3://b/p".into(),
-            threshold: CapturePlan::threshold(percentage),
-            is_all: percentage >= 100.0,
+            threshold: threshold(percentage / 100.0),
             has_input: true,
             has_output: true,
             csv_types: Vec::new(),
