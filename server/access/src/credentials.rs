@@ -122,11 +122,6 @@ impl Credentials {
         self.len() == 0
     }
 
-    /// Whether a client certificate could prove anything.
-    pub fn has_certificates(&self) -> bool {
-        !self.certificates.is_empty()
-    }
-
     pub(crate) fn key(&self, id: &str) -> Option<&Arc<Key>> {
         self.keys.get(id)
     }
