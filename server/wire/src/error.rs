@@ -10,9 +10,6 @@ macro_rules! codes {
         pub enum ErrorCode { $($(#[$doc])* $variant,)* }
 
         impl ErrorCode {
-            /// All, for tables.
-            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
-
             /// As it stands on the wire.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => stringify!($variant),)* }
@@ -34,12 +31,8 @@ codes! {
     ValidationError = 400,
     /// Unknown tuning job, model package and the like.
     ResourceNotFound = 400,
-    /// The name of a job is taken.
-    ResourceInUse = 400,
     /// A quota.
     ResourceLimitExceeded = 400,
-    /// A conflicting change.
-    ConflictException = 400,
     /// Unknown log group or stream.
     ResourceNotFoundException = 400,
     /// A log group or stream that exists already.
@@ -50,8 +43,6 @@ codes! {
     ObjectNotFoundException = 400,
     /// Too many policies, actions or alarms.
     LimitExceededException = 400,
-    /// Two changes of one scalable target at once.
-    ConcurrentUpdateException = 400,
     /// A token that this list did not give.
     InvalidNextTokenException = 400,
     /// The same in CloudWatch.
@@ -64,8 +55,6 @@ codes! {
     MissingParameter = 400,
     /// Unknown alarm.
     ResourceNotFoundError = 404,
-    /// Unknown role and the like (IAM).
-    NoSuchEntity = 404,
     /// The service has no such operation here.
     UnknownOperationException = 400,
     /// The same of a Query service.
@@ -94,8 +83,6 @@ codes! {
     UnrecognizedClientException = 403,
     /// An unknown key (Query services).
     InvalidClientTokenId = 403,
-    /// A request of another time.
-    RequestExpired = 403,
     /// An `Authorization` that is not one, or of another region or service (S3).
     AuthorizationHeaderMalformed = 400,
     /// The same in a presigned URL (S3).
