@@ -126,7 +126,7 @@ impl Endpoint {
     }
 
     /// The arm at `draw`, which is uniform over all 64 bits: each has its weight's share.
-    #[inline]
+    #[cfg(test)]
     pub fn choose(&self, draw: u64) -> &ProductionVariant {
         &self.arms[self.table.choose(draw)]
     }

@@ -42,11 +42,6 @@ impl MemoryBudget {
         Self::new(total.map_or(BUDGET_BYTES_UNKNOWN, |bytes: u64| bytes / 4 * QUARTERS_FOR_MODELS))
     }
 
-    /// What models may hold altogether.
-    pub fn limit_bytes(&self) -> u64 {
-        self.limit_bytes
-    }
-
     /// Takes `bytes` of the budget.
     ///
     /// # Errors
