@@ -154,12 +154,8 @@ impl Series {
         Ok(periods.collect())
     }
 
-    /// The metrics that have values of the last 15 days, in the order in which they were first seen; and where the next
-    /// page begins.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub fn list(
+    #[cfg(test)]
+    fn list(
         &self,
         filter: &MetricFilter,
         since: Timestamp,
@@ -169,11 +165,11 @@ impl Series {
         self.list_with(filter, since, after, limit, &[])
     }
 
-    /// The same with the metrics of `newest`, which are not appended yet: those that are new end the last page, as far as it
-    /// has room.
+    /// The metrics that have values of the last 15 days, in the order in which they were first seen; and where the next
+    /// page begins. Those of `newest`, which are not appended yet, that are new end the last page, as far as it has room.
     ///
     /// # Errors
-    /// As [`list`](Self::list).
+    /// When the file cannot be read.
     pub fn list_with(
         &self,
         filter: &MetricFilter,
