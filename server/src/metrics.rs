@@ -29,7 +29,7 @@ pub use concurrency::Level;
 pub use measure::{Backlog, Measure};
 pub use period::Times;
 pub use pool::Pool;
-pub use process::Process;
+pub use process::{Process, machine_bytes};
 pub use registry::Registry;
 pub use variant::{VariantLabels, VariantMetrics, VariantPeriod};
 

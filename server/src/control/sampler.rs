@@ -14,7 +14,7 @@ pub use live::Live;
 pub use points::{Machine, of_backlog, of_machine, of_variant};
 
 use super::Alarms;
-use crate::metrics::{Metrics, Process};
+use crate::metrics::{Metrics, Process, machine_bytes};
 use crate::rt;
 
 /// The length of a period. Reason: the public service's for concurrency, and that of the finest series.
@@ -32,6 +32,8 @@ pub struct Sampler {
     /// Where disks are looked at.
     data: std::path::PathBuf,
     before: Option<(Instant, Process)>,
+    /// Bytes of memory that the machine has.
+    machine_bytes: u64,
     periods: i64,
 }
 
@@ -43,7 +45,8 @@ impl Sampler {
         alarms: Arc<Alarms>,
         data: std::path::PathBuf,
     ) -> Self {
-        Self { live, telemetry, alarms, data, before: None, periods: 0 }
+        let machine_bytes = machine_bytes().unwrap_or_default();
+        Self { live, telemetry, alarms, data, before: None, machine_bytes, periods: 0 }
     }
 
     /// Runs until the runtime ends.
@@ -77,7 +80,7 @@ impl Sampler {
             let seconds = instant.saturating_duration_since(since).as_secs_f64();
             if seconds > 0.0 { 100.0 * (process.cpu_seconds - before.cpu_seconds) / seconds } else { 0.0 }
         });
-        let memory_percent = 100.0 * process.resident_bytes as f64 / (process.machine_bytes.max(1)) as f64;
+        let memory_percent = 100.0 * process.resident_bytes as f64 / self.machine_bytes.max(1) as f64;
         Machine { cpu_percent, memory_percent, disk_percent: points::disk_percent(&self.data) }
     }
 }

@@ -15,8 +15,6 @@ pub struct Process {
     pub cpu_seconds: f64,
     /// Bytes of memory that are resident.
     pub resident_bytes: u64,
-    /// Bytes of memory that the machine has.
-    pub machine_bytes: u64,
 }
 
 impl Process {
@@ -26,7 +24,6 @@ impl Process {
         Self {
             cpu_seconds: cpu_seconds(&of("/proc/self/stat")).unwrap_or_default(),
             resident_bytes: resident_bytes(&of("/proc/self/statm")).unwrap_or_default(),
-            machine_bytes: machine_bytes(&of("/proc/meminfo")).unwrap_or_default(),
         }
     }
 }
@@ -43,9 +40,15 @@ fn resident_bytes(statm: &str) -> Option<u64> {
     Some(statm.split_ascii_whitespace().nth(1)?.parse::<u64>().ok()? * PAGE_BYTES)
 }
 
-fn machine_bytes(meminfo: &str) -> Option<u64> {
+/// Bytes of memory that the machine has; `None` where it does not tell.
+pub fn machine_bytes() -> Option<u64> {
+    total_bytes(&fs::read_to_string("/proc/meminfo").ok()?)
+}
+
+/// The `MemTotal` of `/proc/meminfo`.
+fn total_bytes(meminfo: &str) -> Option<u64> {
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-    Some(line.split_ascii_whitespace().next()?.parse::<u64>().ok()? * 1024)
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib << 10)
 }
 
 #[cfg(test)]
@@ -57,9 +60,10 @@ mod tests {
         let stat = "17 (a b) c) S 1 2 3 4 5 6 7 8 9 10 250 50 0 0 20 0 5 0 1000 2000 300";
         assert_eq!(cpu_seconds(stat), Some(3.0));
         assert_eq!(resident_bytes("100 25 3 4 0 5 0"), Some(25 * 4096));
-        assert_eq!(machine_bytes("Foo: 1 kB\nMemTotal:       2048 kB\n"), Some(2048 * 1024));
+        assert_eq!(total_bytes("MemTotal:       2 kB\nMemFree: 1 kB\n"), Some(2048));
+        assert_eq!(total_bytes("Foo: 1 kB\nMemTotal:       2048 kB\n"), Some(2048 * 1024));
         for torn in ["", "17 (a", "17 (a) S 1", "x"] {
-            assert_eq!((cpu_seconds(torn), resident_bytes(torn), machine_bytes(torn)), (None, None, None));
+            assert_eq!((cpu_seconds(torn), resident_bytes(torn), total_bytes(torn)), (None, None, None));
         }
     }
 }

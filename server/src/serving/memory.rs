@@ -1,10 +1,10 @@
 //! A budget of bytes for the models of a multi-model server: typed, checked before a model is loaded and again when
 //! its loader has counted.
 
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::Error;
+use crate::metrics::machine_bytes;
 
 /// How many quarters of the machine's memory models may hold by default. Reason: the rest is for requests.
 const QUARTERS_FOR_MODELS: u64 = 3;
@@ -35,10 +35,9 @@ impl MemoryBudget {
 
     /// Three quarters of what the control group, else the machine, has.
     pub fn of_machine() -> Arc<Self> {
-        let read = |path: &str| std::fs::read_to_string(Path::new(path)).ok();
-        let group = read("/sys/fs/cgroup/memory.max").and_then(|text| text.trim().parse().ok());
-        let machine = read("/proc/meminfo").and_then(|text| total_bytes(&text));
-        let total = group.into_iter().chain(machine).min();
+        let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
+        let group = group.and_then(|text| text.trim().parse().ok());
+        let total = group.into_iter().chain(machine_bytes()).min();
         Self::new(total.map_or(BUDGET_BYTES_UNKNOWN, |bytes: u64| bytes / 4 * QUARTERS_FOR_MODELS))
     }
 
@@ -82,12 +81,6 @@ impl Drop for Reservation {
     }
 }
 
-/// The `MemTotal` of `/proc/meminfo`.
-fn total_bytes(meminfo: &str) -> Option<u64> {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib << 10)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,11 +96,5 @@ mod tests {
         budget.reserve(11).expect_err("ten are left");
         drop(first);
         budget.reserve(100).unwrap();
-    }
-
-    #[test]
-    fn meminfo_is_in_kib() {
-        assert_eq!(total_bytes("MemTotal:       2 kB\nMemFree: 1 kB\n"), Some(2048));
-        assert_eq!(total_bytes(""), None);
     }
 }
