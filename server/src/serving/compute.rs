@@ -88,7 +88,12 @@ impl Compute {
         if !queue.push(capacity, limit, now, job) {
             return Err(Error::QueueFull { limit });
         }
-        self.shared.tell(&queue);
+        let metrics = &self.shared.metrics;
+        metrics.queue_depth.set(queue.waiting as f64);
+        // With others, one of them is the oldest, and stays it.
+        if queue.waiting == 1 {
+            metrics.pool.set_oldest(Some(now));
+        }
         drop(queue);
         self.shared.has_work.notify_one();
         Ok(())
