@@ -191,10 +191,15 @@ impl ModelCache {
         if loads.len() >= LOADS_MAX {
             return Err(Arc::new(Error::LoadsFull { limit: LOADS_MAX }));
         }
+        Ok(Some(self.begin(&mut loads, name.into())))
+    }
+
+    /// Begins the load of this name, which is none of `loads` yet.
+    fn begin(self: &Arc<Self>, loads: &mut Loads, name: Arc<str>) -> watch::Receiver<Option<Outcome>> {
         let (told, outcome) = watch::channel(None);
-        loads.insert(name.into(), outcome.clone());
-        tokio::spawn(Load { cache: Arc::clone(self), name: name.into(), told }.run());
-        Ok(Some(outcome))
+        loads.insert(Arc::clone(&name), outcome.clone());
+        tokio::spawn(Load { cache: Arc::clone(self), name, told }.run());
+        outcome
     }
 
     fn loads(&self) -> MutexGuard<'_, Loads> {
@@ -226,15 +231,20 @@ impl ModelCache {
     /// Unloads the model of this name; the answer comes when its memory is free.
     pub fn unload(&self, name: &str) -> Option<tokio::sync::oneshot::Receiver<()>> {
         let model = self.models.load().get(name).cloned()?;
+        self.change(|models| drop(models.remove(name)));
+        tracing::info!(model = name, "model unloaded");
+        Some(self.memory.retire(model))
+    }
+
+    /// Changes the models by `change`, which is called again when another was faster.
+    fn change(&self, change: impl Fn(&mut Map)) {
         let previous = self.models.rcu(|models| {
             let mut models = Map::clone(models);
-            models.remove(name);
+            change(&mut models);
             models
         });
         drop(self.memory.retire(previous));
         self.metrics.set_loaded_models(self.len() as u32);
-        tracing::info!(model = name, "model unloaded");
-        Some(self.memory.retire(model))
     }
 
     fn unload_coldest(&self) {
@@ -261,13 +271,7 @@ impl ModelCache {
         let Loaded { model, memory, version, .. } = loaded;
         let uses = Uses { last: self.millis(Instant::now()).into(), before: 0.into() };
         let model = Arc::new(CachedModel { model, memory, version, uses });
-        let previous = self.models.rcu(|models| {
-            let mut models = Map::clone(models);
-            models.insert(Arc::clone(name), Arc::clone(&model));
-            models
-        });
-        drop(self.memory.retire(previous));
-        self.metrics.set_loaded_models(self.len() as u32);
+        self.change(|models| drop(models.insert(Arc::clone(name), Arc::clone(&model))));
         tracing::info!(model = &**name, "model loaded");
     }
 

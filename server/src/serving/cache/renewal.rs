@@ -8,7 +8,7 @@ use std::time::Instant;
 use futures_util::StreamExt;
 use futures_util::stream::iter;
 
-use super::{BURST, LOADS_MAX, Load, ModelCache};
+use super::{BURST, LOADS_MAX, ModelCache};
 
 /// Versions of one cache that are looked at at once. Reason: each is a request to the store, which also has models to
 /// bring.
@@ -47,9 +47,8 @@ impl ModelCache {
         if loads.len() >= LOADS_MAX || loads.contains_key(name) {
             return;
         }
-        let (told, outcome) = tokio::sync::watch::channel(None);
-        loads.insert(Arc::clone(name), outcome);
-        tokio::spawn(Load { cache: Arc::clone(self), name: Arc::clone(name), told }.run());
+        // Nobody waits for it.
+        drop(self.begin(&mut loads, Arc::clone(name)));
     }
 }
 
