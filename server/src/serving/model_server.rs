@@ -250,21 +250,12 @@ impl ModelServer {
 
     fn queue(&self, invocation: &Invocation<'_>, held: Held, ask: Ask, payload: Payload) -> Step {
         let (reply, answer) = oneshot::channel();
-        let (started, deadline, of_job) = (invocation.started, invocation.deadline, held.clone());
-        let queued = Instant::now();
+        let (waiting, of_job) = (Waiting::new(invocation, ask, payload), held.clone());
         let job = move |session: &mut Session| {
             if reply.is_closed() {
                 return;
             }
-            let begun = Instant::now();
-            let mut result = if begun > deadline {
-                Err(Error::DeadlineExceeded { limit: deadline - started })
-            } else {
-                session.guarded(|session| payload.score(session, of_job.model(), &ask))
-            };
-            if let Ok(prediction) = &mut result {
-                prediction.phases.queue = begun - queued;
-            }
+            let result = waiting.score(session, of_job.model());
             // Before the answer: when the last one is there, the drain is over.
             drop(of_job);
             // The client may have left.
@@ -298,12 +289,7 @@ pub(super) enum Payload {
 }
 
 impl Payload {
-    pub(super) fn score(
-        self,
-        session: &mut Session,
-        model: &LoadedModel,
-        ask: &Ask,
-    ) -> Result<Prediction, Error> {
+    fn score(self, session: &mut Session, model: &LoadedModel, ask: &Ask) -> Result<Prediction, Error> {
         let decode = match self {
             Self::Body(body) => session.decode(model, ask, &body)?,
             Self::Rows(rows, decode) => {
@@ -314,6 +300,36 @@ impl Payload {
         let mut prediction = session.score(model, ask)?;
         prediction.phases.decode = decode;
         Ok(prediction)
+    }
+}
+
+/// A request in the pool's queue.
+pub(super) struct Waiting {
+    payload: Payload,
+    ask: Ask,
+    started: Instant,
+    deadline: Instant,
+    queued: Instant,
+}
+
+impl Waiting {
+    /// `invocation` waits from now on.
+    pub(super) fn new(invocation: &Invocation<'_>, ask: Ask, payload: Payload) -> Self {
+        let (started, deadline) = (invocation.started, invocation.deadline);
+        Self { payload, ask, started, deadline, queued: Instant::now() }
+    }
+
+    /// The answer of `model`, if its turn came in time.
+    pub(super) fn score(self, session: &mut Session, model: &LoadedModel) -> Result<Prediction, Error> {
+        let begun = Instant::now();
+        if begun > self.deadline {
+            return Err(Error::DeadlineExceeded { limit: self.deadline - self.started });
+        }
+        let mut result = session.guarded(|session| self.payload.score(session, model, &self.ask));
+        if let Ok(prediction) = &mut result {
+            prediction.phases.queue = begun - self.queued;
+        }
+        result
     }
 }
 

@@ -1,13 +1,12 @@
 //! A shadow: a variant that gets copies of requests, and whose answers nobody sees.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 
 use super::draw::{mix, threshold};
 use super::endpoint::Chosen;
-use super::model_server::{Payload, count};
+use super::model_server::{Payload, Waiting, count};
 use super::{Endpoint, Invocation, ModelServer, ProductionVariant, Session};
 use crate::error::Error;
 
@@ -71,19 +70,10 @@ impl ModelServer {
         let (place, asked) = variant.enter(invocation)?;
         let ask = self.ask(invocation, asked.model())?;
         let held = asked.hold(Chosen::shadow(endpoint));
-        let payload = Payload::Body(body.clone());
-        let (started, deadline) = (invocation.started, invocation.deadline);
-        let queued = Instant::now();
+        let waiting = Waiting::new(invocation, ask, Payload::Body(body.clone()));
+        let started = invocation.started;
         let job = move |session: &mut Session| {
-            let begun = Instant::now();
-            let mut result = if begun > deadline {
-                Err(Error::DeadlineExceeded { limit: deadline - started })
-            } else {
-                session.guarded(|session| payload.score(session, held.model(), &ask))
-            };
-            if let Ok(prediction) = &mut result {
-                prediction.phases.queue = begun - queued;
-            }
+            let result = waiting.score(session, held.model());
             drop(place);
             count(held.variant(), started, &result);
         };
@@ -93,7 +83,7 @@ impl ModelServer {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use super::super::draw::draw;
     use super::super::model_server::tests::{invocation, server};
