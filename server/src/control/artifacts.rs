@@ -10,7 +10,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use aws_lc_rs::digest::{Context, SHA256};
+use access::digest::{Hasher, hex};
 use object_store::ObjectStoreExt;
 use wire::Timestamp;
 
@@ -276,17 +276,17 @@ impl Artifacts {
 
 /// SHA-256 in lower-case hex, and the length.
 fn hash(path: &Path) -> io::Result<(String, u64)> {
-    let (mut file, mut context) = (fs::File::open(path)?, Context::new(&SHA256));
+    let (mut file, mut hasher) = (fs::File::open(path)?, Hasher::new());
     let (mut piece, mut bytes) = (vec![0; HASHED_BYTES], 0);
     loop {
         let count = file.read(&mut piece)?;
         if count == 0 {
             break;
         }
-        context.update(&piece[..count]);
+        hasher.update(&piece[..count]);
         bytes += count as u64;
     }
-    Ok((context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect(), bytes))
+    Ok((hex(&hasher.finish()), bytes))
 }
 
 fn sync(path: &Path) -> io::Result<()> {

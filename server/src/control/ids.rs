@@ -1,5 +1,6 @@
 //! Identifiers that nobody can guess or has had before.
 
+use access::digest::hex;
 use aws_lc_rs::rand;
 
 /// A random UUID (version 4).
@@ -8,7 +9,7 @@ pub fn uuid() -> String {
     rand::fill(&mut bytes).expect("the system gives random numbers");
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex(&bytes);
     format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 

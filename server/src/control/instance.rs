@@ -1,6 +1,6 @@
 //! What an instance is here: a share of compute, by the size in its type's name.
 
-use aws_lc_rs::digest::{SHA256, digest};
+use access::digest::{hex, sha256};
 
 /// Threads of the pool that an instance of unknown size may use at once. Reason: that of a `large`, the smallest size
 /// that most families have.
@@ -21,8 +21,7 @@ pub fn slots(instance_type: &str) -> u32 {
 
 /// The name of a variant's instances in its log streams: of one fleet always the same.
 pub fn id(endpoint: &str, fleet: i64, variant: &str) -> String {
-    let digest = digest(&SHA256, format!("{endpoint}/{fleet}/{variant}").as_bytes());
-    let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex(&sha256(format!("{endpoint}/{fleet}/{variant}").as_bytes()));
     format!("i-{}", &hex[..17])
 }
 
