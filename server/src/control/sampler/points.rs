@@ -2,13 +2,11 @@
 
 use std::path::Path;
 
+use scaling::metric::NAMESPACE;
 use telemetry::{Aggregate, Buckets, Metric, Point};
 use wire::Timestamp;
 
 use crate::metrics::{Backlog, Level, Measure, Times, VariantLabels, VariantPeriod};
-
-/// The namespace of invocations.
-const SAGEMAKER: &str = "AWS/SageMaker";
 
 /// The namespace of what instances take.
 const ENDPOINTS: &str = "/aws/sagemaker/Endpoints";
@@ -57,7 +55,7 @@ pub fn of_variant(labels: &VariantLabels, period: &VariantPeriod, time: Timestam
     let sets = [plain.clone(), with_config.collect()];
     let sets = sets.iter().take(if labels.config.is_some() { 2 } else { 1 });
     let point = |dimensions: &Vec<(String, String)>, (name, unit, values): &(&str, &str, Aggregate)| Point {
-        metric: Metric::new(SAGEMAKER, *name, dimensions.iter().cloned()),
+        metric: Metric::new(NAMESPACE, *name, dimensions.iter().cloned()),
         unit: (*unit).to_owned(),
         time,
         values: values.clone(),
@@ -99,7 +97,7 @@ pub fn of_backlog(endpoint: &str, backlog: &Backlog, time: Timestamp) -> Vec<Poi
         ("HasBacklogWithoutCapacity", "None", f64::from(u8::from(is_stuck))),
     ];
     let point = |(name, unit, value): (&str, &str, f64)| Point {
-        metric: Metric::new(SAGEMAKER, name, [("EndpointName".to_owned(), endpoint.to_owned())]),
+        metric: Metric::new(NAMESPACE, name, [("EndpointName".to_owned(), endpoint.to_owned())]),
         unit: unit.to_owned(),
         time,
         values: Aggregate::of(value),
