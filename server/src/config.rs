@@ -235,7 +235,7 @@ fn usage(error: &clap::Error) -> UsageError {
             let word = error.get(kind).or_else(|| error.get(ContextKind::InvalidArg));
             let word = word.map(ToString::to_string).unwrap_or_default();
             format!(
-                "clary: expected `serve` or `check` and their flags (see `clary --help`), found {word:?}\n"
+                "clary: expected `serve`, `up` or `check` and their flags (see `clary --help`), found {word:?}\n"
             )
         }
         _ => error.to_string(),
