@@ -36,19 +36,13 @@ pub struct Dispatcher {
     has_work: Notify,
 }
 
-/// An endpoint's requests that run, and how many may.
-#[derive(Debug, Default)]
-struct Lane {
-    slots: usize,
-    running: HashSet<i64>,
-}
+/// An endpoint's requests that run, by their place in the queue.
+type Running = HashSet<i64>;
 
 /// An asynchronous endpoint that requests wait for, or could.
 #[derive(Debug)]
 struct Wanted {
     endpoint: String,
-    /// How many may run at once.
-    slots: usize,
     backlog: Backlog,
 }
 
@@ -93,8 +87,8 @@ struct Turns {
     database: Database,
     runner: Arc<Runner>,
     finished: mpsc::Sender<(String, i64)>,
-    /// By endpoint.
-    lanes: HashMap<String, Lane>,
+    /// By endpoint: those there are, and those of which some still runs.
+    lanes: HashMap<String, Running>,
 }
 
 impl Turns {
@@ -111,8 +105,8 @@ impl Turns {
             }
             tokio::select! {
                 Some((endpoint, sequence)) = inbox.recv() => {
-                    if let Some(lane) = self.lanes.get_mut(&endpoint) {
-                        lane.running.remove(&sequence);
+                    if let Some(running) = self.lanes.get_mut(&endpoint) {
+                        running.remove(&sequence);
                     }
                 }
                 () = has_work.notified() => {}
@@ -121,41 +115,42 @@ impl Turns {
         }
     }
 
-    /// What changes on its own: which endpoints there are, what may run there, and what grew too old.
+    /// What changes on its own: which endpoints there are, how much waits for them, and what grew too old.
     async fn look(&mut self, now: Timestamp) -> Result<(), StateError> {
         let wanted = self.database.transact(move |transaction| wanted(transaction, now)).await?;
-        for (gone, lane) in &mut self.lanes {
-            if wanted.iter().all(|wanted| wanted.endpoint != *gone) {
-                self.runner.metrics.set_backlog(gone, None);
-                lane.slots = 0;
+        self.lanes.retain(|name, running| {
+            let is_there = wanted.iter().any(|wanted| wanted.endpoint == *name);
+            if !is_there {
+                self.runner.metrics.set_backlog(name, None);
             }
-        }
-        for Wanted { endpoint, slots, backlog } in wanted {
+            is_there || !running.is_empty()
+        });
+        for Wanted { endpoint, backlog } in wanted {
             self.runner.metrics.set_backlog(&endpoint, Some(backlog));
-            self.lanes.entry(endpoint).or_default().slots = slots;
+            self.lanes.entry(endpoint).or_default();
         }
         // Wherever they wait, also where there is nothing to run them.
         let read =
             move |transaction: &rusqlite::Transaction<'_>| queue::expired(transaction, now, EXPIRED_MAX);
         for queued in self.database.transact(read).await? {
-            let lane = self.lanes.entry(queued.request.endpoint.clone()).or_default();
-            start(lane, queued, &self.runner, &self.finished);
+            let running = self.lanes.entry(queued.request.endpoint.clone()).or_default();
+            start(running, queued, &self.runner, &self.finished);
         }
-        self.lanes.retain(|_, lane| lane.slots > 0 || !lane.running.is_empty());
         Ok(())
     }
 
     async fn start_more(&mut self) -> Result<(), StateError> {
-        for (endpoint, lane) in &mut self.lanes {
+        for (endpoint, running) in &mut self.lanes {
             // After a restart the endpoint may not be back in the data plane yet: its requests wait for it.
-            if lane.running.len() >= lane.slots || !self.runner.serves(endpoint) {
+            if !self.runner.serves(endpoint) {
                 continue;
             }
-            let (name, limit) = (endpoint.clone(), lane.slots);
-            let read = move |transaction: &rusqlite::Transaction<'_>| queue::next(transaction, &name, limit);
-            for queued in self.database.transact(read).await? {
-                if lane.running.len() < lane.slots {
-                    start(lane, queued, &self.runner, &self.finished);
+            let (name, count) = (endpoint.clone(), running.len());
+            let read = move |transaction: &rusqlite::Transaction<'_>| startable(transaction, &name, count);
+            let (slots, next) = self.database.transact(read).await?;
+            for queued in next {
+                if running.len() < slots {
+                    start(running, queued, &self.runner, &self.finished);
                 }
             }
         }
@@ -164,8 +159,13 @@ impl Turns {
 }
 
 /// Runs `queued`, unless that is done already.
-fn start(lane: &mut Lane, queued: Queued, runner: &Arc<Runner>, finished: &mpsc::Sender<(String, i64)>) {
-    if !lane.running.insert(queued.sequence) {
+fn start(
+    running: &mut Running,
+    queued: Queued,
+    runner: &Arc<Runner>,
+    finished: &mpsc::Sender<(String, i64)>,
+) {
+    if !running.insert(queued.sequence) {
         return;
     }
     let (runner, finished) = (Arc::clone(runner), finished.clone());
@@ -177,6 +177,24 @@ fn start(lane: &mut Lane, queued: Queued, runner: &Arc<Runner>, finished: &mpsc:
     });
 }
 
+/// How many requests of `endpoint`, of which `running` run, may run now, and the first so many. Its state is read only where
+/// something waits.
+fn startable(
+    connection: &rusqlite::Connection,
+    endpoint: &str,
+    running: usize,
+) -> Result<(usize, Vec<Queued>), StateError> {
+    if queue::waiting(connection, endpoint)? <= running as u64 {
+        return Ok((0, Vec::new()));
+    }
+    let Some(record) = record::find(connection, Kind::Endpoint, endpoint)? else {
+        return Ok((0, Vec::new()));
+    };
+    let slots = slots(&EndpointState::of_record(&record)?);
+    let next = if slots > running { queue::next(connection, endpoint, slots)? } else { Vec::new() };
+    Ok((slots, next))
+}
+
 /// All asynchronous endpoints. What waits for an endpoint that is gone is taken out.
 fn wanted(connection: &rusqlite::Connection, now: Timestamp) -> Result<Vec<Wanted>, StateError> {
     queue::remove_orphans(connection)?;
@@ -184,24 +202,28 @@ fn wanted(connection: &rusqlite::Connection, now: Timestamp) -> Result<Vec<Wante
     for endpoint in record::all(connection, Kind::Endpoint)? {
         let state = EndpointState::of_record(&endpoint)?;
         let Some(fleet) = state.fleet.as_ref().filter(|fleet| fleet.is_asynchronous()) else { continue };
-        let instances = fleet.variants.iter().map(|variant| variant.current_instance_count).sum();
+        let instances = instances(fleet);
         let oldest = queue::oldest(connection, &endpoint.name)?;
         let oldest_age_seconds = oldest.map_or(0.0, |oldest| (now.0 - oldest.0).max(0) as f64 / 1e3);
         let size = queue::waiting(connection, &endpoint.name)?;
         let backlog = Backlog { size, oldest_age_seconds, instances };
-        let slots = if state.status.serves() { slots(fleet, instances) } else { 0 };
-        wanted.push(Wanted { endpoint: endpoint.name, slots, backlog });
+        wanted.push(Wanted { endpoint: endpoint.name, backlog });
     }
     Ok(wanted)
 }
 
-/// How many requests a fleet of so many instances may run at once.
-fn slots(fleet: &Fleet, instances: u32) -> usize {
+fn instances(fleet: &Fleet) -> u32 {
+    fleet.variants.iter().map(|variant| variant.current_instance_count).sum()
+}
+
+/// How many requests an endpoint may run at once.
+fn slots(state: &EndpointState) -> usize {
+    let Some(fleet) = state.fleet.as_ref().filter(|_| state.status.serves()) else { return 0 };
     let of_instance = fleet
         .config
         .config
         .get("AsyncInferenceConfig")
         .and_then(|config| config.get("ClientConfig")?.get("MaxConcurrentInvocationsPerInstance")?.as_u64())
         .unwrap_or(CONCURRENCY_DEFAULT);
-    usize::try_from(of_instance.saturating_mul(instances.into())).unwrap_or(usize::MAX)
+    usize::try_from(of_instance.saturating_mul(instances(fleet).into())).unwrap_or(usize::MAX)
 }
