@@ -93,6 +93,7 @@ fn crates_depend_one_way() {
         ("server/access", &["codecs", "models", "server", "objects", "scaling", "telemetry"]),
         ("server/objects", &["codecs", "models", "server", "access", "scaling", "telemetry"]),
         ("server/telemetry", &["codecs", "models", "server", "access", "objects"]),
+        ("server/transform", &["models", "server", "access", "objects", "scaling", "telemetry"]),
         ("loadtest", &["codecs", "models", "dmatrix", "trainer", "server"]),
     ];
     for (krate, forbidden) in RULES {
@@ -282,7 +283,7 @@ fn promises_name_tests_that_exist() {
 fn the_map_names_every_folder() {
     let map = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
     let folders = ["codecs", "models", "models/dmatrix", "models/trainer", "server", "loadtest", "tests"];
-    let below_server = ["access", "objects", "scaling", "telemetry", "wire"];
+    let below_server = ["access", "objects", "scaling", "telemetry", "transform", "wire"];
     for folder in folders.iter().chain(&below_server) {
         let name = folder.rsplit('/').next().expect("a name");
         assert!(map.contains(&format!("{name}/ ")), "ARCHITECTURE.md does not name {folder}/");

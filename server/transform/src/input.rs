@@ -1,0 +1,25 @@
+//! Which objects a transform reads, and where the output of each goes.
+
+use object_store::path::Path;
+
+/// An object to transform.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InputObject {
+    /// Its key.
+    pub path: Path,
+    /// Its bytes, as they are stored.
+    pub size: u64,
+    /// Its version: what is read is held to it.
+    pub e_tag: Option<String>,
+    /// The key of its output.
+    pub output: Path,
+}
+
+/// Where the inputs are named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// All objects whose keys begin with this string.
+    Prefix(String),
+    /// Those that the manifest at this key lists.
+    Manifest(Path),
+}

@@ -1,0 +1,86 @@
+//! All objects of a transform: listed, planned, carried through the pipeline side by side, and summed up.
+
+use std::sync::Arc;
+
+use object_store::path::Path;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use crate::journal::Journal;
+use crate::progress::{Failure, Listener, Progress};
+use crate::settings::Settings;
+use crate::store::Store;
+
+/// A transform, ready to run.
+pub struct Job<M> {
+    /// Its identity: a journal of another id is not its own. Inference ids are made of it.
+    pub id: String,
+    /// What is done with records.
+    pub settings: Settings,
+    /// Where the inputs are.
+    pub input: Store,
+    /// Which they are.
+    pub source: crate::input::Source,
+    /// Where outputs go.
+    pub output: Store,
+    /// What the outputs' keys begin with: a folder.
+    pub output_prefix: Path,
+    /// Which of several runners this is.
+    pub shard: Option<Shard>,
+    /// What is done.
+    pub journal: Journal,
+    /// The model.
+    pub model: Arc<M>,
+    /// The digest of the model's artifact, of which, with the settings, a journal must be.
+    pub model_digest: String,
+    /// Counters.
+    pub progress: Arc<Progress>,
+    /// Who is told.
+    pub listener: Arc<dyn Listener>,
+    /// Set to end early.
+    pub stop: watch::Receiver<Stop>,
+}
+
+/// A share of a transform: `index` of `count`, from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shard {
+    /// Which.
+    pub index: u32,
+    /// Of how many.
+    pub count: u32,
+}
+
+/// Whether a transform should end, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Stop {
+    /// Go on.
+    #[default]
+    Run,
+    /// End for good: what is under way is given up, its uploads are aborted.
+    Abort,
+    /// End for now: what is under way stays for the next run to go on with.
+    Suspend,
+}
+
+/// How a transform ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// Every object has its output.
+    Completed,
+    /// Some have none.
+    Failed,
+    /// It was stopped.
+    Stopped,
+}
+
+/// What became of a transform.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The first failures, at most [`FAILURES_KEPT`]; all went to the listener.
+    pub failures: Vec<Failure>,
+}
+
+/// Failures that a summary keeps. Reason: a person reads the first few; the rest is in the log.
+pub const FAILURES_KEPT: usize = 100;

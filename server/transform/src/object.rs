@@ -1,0 +1,1 @@
+//! One object through the pipeline.

@@ -1,0 +1,134 @@
+//! What a transform is asked to do: every member of a request that concerns records, resolved (request, then the model's own
+//! execution parameters, then the defaults) and checked.
+
+use std::time::Duration;
+
+use codecs::framing::SplitType;
+use serde::{Deserialize, Serialize};
+
+use crate::process::Processing;
+
+/// A mebibyte, in which payloads are counted.
+pub const MIB: usize = 1 << 20;
+
+/// `MaxPayloadInMB` where nobody says. Reason: the API's default.
+pub const PAYLOAD_MB_DEFAULT: usize = 6;
+
+/// `InvocationsTimeoutInSeconds` where nobody says. Reason: the API's default.
+pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(600);
+
+/// `InvocationsMaxRetries` where nobody says. Reason: the API's default.
+pub const RETRIES_DEFAULT: u32 = 3;
+
+/// The largest answer of one call. Reason: the largest payload (100 MiB), which a model that echoes gives back.
+pub const RESPONSE_BYTES_MAX: usize = 100 * MIB;
+
+/// Whether inputs are packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Compression {
+    /// They are as they are.
+    #[default]
+    None,
+    /// gzip, of one or more members.
+    Gzip,
+}
+
+/// How many records a call has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum BatchStrategy {
+    /// As many as fit the payload.
+    #[default]
+    MultiRecord,
+    /// One.
+    SingleRecord,
+}
+
+/// The largest payload of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PayloadLimit {
+    /// So many bytes, exactly: a batch may be as large.
+    Bytes(usize),
+    /// None (`MaxPayloadInMB` = 0): an object is one endless payload, answered while it is read.
+    Endless,
+}
+
+/// What stands between the answers of an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum AssembleWith {
+    /// Nothing.
+    #[default]
+    None,
+    /// Each ends with exactly one newline: one is added where it has none.
+    Line,
+}
+
+/// What becomes of an object that holds a record which the model refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ErrorPolicy {
+    /// It fails, as SageMaker's do; other objects go on.
+    #[default]
+    Fail,
+    /// `ERROR` stands for the record's answer.
+    Placeholder,
+    /// The record has no answer; it is told of in a file beside the output.
+    Quarantine,
+}
+
+/// `GenerateInferenceId`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InferenceIds {
+    /// When the job began, ISO 8601 in UTC: the second thing that each record gets, after its id.
+    pub started: String,
+}
+
+/// What a transform does with records.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The media type of payloads, which says how filters and joins read records; `None`: as endpoints, CSV.
+    pub content_type: Option<String>,
+    /// The media type of answers.
+    pub accept: Option<String>,
+    /// How inputs are packed.
+    pub compression: Compression,
+    /// What separates records.
+    pub split_type: SplitType,
+    /// How many records a call has.
+    pub strategy: BatchStrategy,
+    /// The largest payload.
+    pub payload_limit: PayloadLimit,
+    /// Calls at once.
+    pub concurrency: usize,
+    /// What stands between answers.
+    pub assemble_with: AssembleWith,
+    /// Filters, joins and inference ids; `None`: answers are written as they come.
+    pub processing: Option<Processing>,
+    /// How often a call is tried again.
+    pub retries: u32,
+    /// How long a call may take.
+    pub timeout: Duration,
+    /// What becomes of refused records.
+    pub error_policy: ErrorPolicy,
+    /// The largest answer of one call.
+    pub response_bytes_max: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            content_type: None,
+            accept: None,
+            compression: Compression::None,
+            split_type: SplitType::None,
+            strategy: BatchStrategy::MultiRecord,
+            payload_limit: PayloadLimit::Bytes(PAYLOAD_MB_DEFAULT * MIB),
+            concurrency: 1,
+            assemble_with: AssembleWith::None,
+            processing: None,
+            retries: RETRIES_DEFAULT,
+            timeout: TIMEOUT_DEFAULT,
+            error_policy: ErrorPolicy::Fail,
+            response_bytes_max: RESPONSE_BYTES_MAX,
+        }
+    }
+}
