@@ -11,6 +11,8 @@ pub struct InputObject {
     pub size: u64,
     /// Its version: what is read is held to it.
     pub e_tag: Option<String>,
+    /// When it was written, which stands for its version where a store gives no `e_tag`.
+    pub modified: Option<std::time::SystemTime>,
     /// The key of its output.
     pub output: Path,
 }

@@ -6,7 +6,15 @@ use std::time::Duration;
 use codecs::framing::SplitType;
 use serde::{Deserialize, Serialize};
 
+mod digest;
+mod extensions;
+mod requested;
+
 use crate::process::Processing;
+pub use extensions::{Extensions, ENVIRONMENT_PREFIX};
+pub use requested::{
+    CONCURRENCY_MAX, ExecutionParameters, PAYLOAD_MB_MAX, RETRIES_MAX, Requested, Resolved, TIMEOUT_SECONDS_MAX,
+};
 
 /// A mebibyte, in which payloads are counted.
 pub const MIB: usize = 1 << 20;
@@ -93,6 +101,8 @@ pub struct Settings {
     pub compression: Compression,
     /// What separates records.
     pub split_type: SplitType,
+    /// Whether blank lines are no records (`Line` alone): they are not sent, and nothing answers them.
+    pub skip_blank_lines: bool,
     /// How many records a call has.
     pub strategy: BatchStrategy,
     /// The largest payload.
@@ -109,6 +119,8 @@ pub struct Settings {
     pub timeout: Duration,
     /// What becomes of refused records.
     pub error_policy: ErrorPolicy,
+    /// Lines with nothing on them are no records (SageMaker's are).
+    pub skip_blank_lines: bool,
     /// The largest answer of one call.
     pub response_bytes_max: usize,
 }
@@ -120,6 +132,7 @@ impl Default for Settings {
             accept: None,
             compression: Compression::None,
             split_type: SplitType::None,
+            skip_blank_lines: false,
             strategy: BatchStrategy::MultiRecord,
             payload_limit: PayloadLimit::Bytes(PAYLOAD_MB_DEFAULT * MIB),
             concurrency: 1,
@@ -128,7 +141,49 @@ impl Default for Settings {
             retries: RETRIES_DEFAULT,
             timeout: TIMEOUT_DEFAULT,
             error_policy: ErrorPolicy::Fail,
+            skip_blank_lines: false,
             response_bytes_max: RESPONSE_BYTES_MAX,
         }
     }
+}
+
+/// Why a request is no transform.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SettingsError {
+    /// A number is out of its range.
+    #[error("{member}: expected {min} to {max}, found {found}")]
+    OutOfRange {
+        /// The member of the request.
+        member: &'static str,
+        /// The least.
+        min: u64,
+        /// The most.
+        max: u64,
+        /// What the request says.
+        found: u64,
+    },
+    /// Two members go together no further.
+    #[error(
+        "MaxConcurrentTransforms times MaxPayloadInMB: expected at most {PAYLOAD_MB_MAX}, found {concurrency} times {payload_mb}"
+    )]
+    Product {
+        /// `MaxPayloadInMB`.
+        payload_mb: u64,
+        /// `MaxConcurrentTransforms`.
+        concurrency: u64,
+    },
+    /// An extension in the environment is not what it may be.
+    #[error("Environment {name}: expected {expected}, found {found:?}")]
+    Extension {
+        /// Its name.
+        name: String,
+        /// What it may be.
+        expected: &'static str,
+        /// What it is.
+        found: String,
+    },
+    /// `DataProcessing` is not what it may be.
+    #[error(transparent)]
+    Process(#[from] crate::process::ProcessError),
 }
