@@ -1,5 +1,8 @@
 //! All objects of a transform: listed, planned, carried through the pipeline side by side, and summed up.
 
+mod capture;
+mod shard;
+
 use std::sync::Arc;
 
 use object_store::path::Path;
@@ -19,6 +22,8 @@ pub struct Job<M> {
     pub settings: Settings,
     /// Where the inputs are.
     pub input: Store,
+    /// What names that store to people: its bucket, or its directory. A failure's object is this, a slash and the key.
+    pub input_name: String,
     /// Which they are.
     pub source: crate::input::Source,
     /// Where outputs go.
@@ -27,7 +32,9 @@ pub struct Job<M> {
     pub output_prefix: Path,
     /// Which of several runners this is.
     pub shard: Option<Shard>,
-    /// What is done.
+    /// Where lists of the inputs and outputs go, if anywhere (`DataCaptureConfig`).
+    pub capture: Option<Capture>,
+    /// What is done, durably.
     pub journal: Journal,
     /// The model.
     pub model: Arc<M>,
@@ -41,14 +48,8 @@ pub struct Job<M> {
     pub stop: watch::Receiver<Stop>,
 }
 
-/// A share of a transform: `index` of `count`, from 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Shard {
-    /// Which.
-    pub index: u32,
-    /// Of how many.
-    pub count: u32,
-}
+pub use capture::Capture;
+pub use shard::Shard;
 
 /// Whether a transform should end, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -11,9 +11,10 @@ mod extensions;
 mod requested;
 
 use crate::process::Processing;
-pub use extensions::{Extensions, ENVIRONMENT_PREFIX};
+pub use extensions::{ENVIRONMENT_PREFIX, Extensions};
 pub use requested::{
-    CONCURRENCY_MAX, ExecutionParameters, PAYLOAD_MB_MAX, RETRIES_MAX, Requested, Resolved, TIMEOUT_SECONDS_MAX,
+    CONCURRENCY_MAX, ExecutionParameters, PAYLOAD_MB_MAX, RETRIES_MAX, Requested, Resolved,
+    TIMEOUT_SECONDS_MAX,
 };
 
 /// A mebibyte, in which payloads are counted.
@@ -119,8 +120,6 @@ pub struct Settings {
     pub timeout: Duration,
     /// What becomes of refused records.
     pub error_policy: ErrorPolicy,
-    /// Lines with nothing on them are no records (SageMaker's are).
-    pub skip_blank_lines: bool,
     /// The largest answer of one call.
     pub response_bytes_max: usize,
 }
@@ -141,7 +140,6 @@ impl Default for Settings {
             retries: RETRIES_DEFAULT,
             timeout: TIMEOUT_DEFAULT,
             error_policy: ErrorPolicy::Fail,
-            skip_blank_lines: false,
             response_bytes_max: RESPONSE_BYTES_MAX,
         }
     }
@@ -183,7 +181,7 @@ pub enum SettingsError {
         /// What it is.
         found: String,
     },
-    /// `DataProcessing` is not what it may be.
-    #[error(transparent)]
-    Process(#[from] crate::process::ProcessError),
+    /// `DataProcessing` is not what it may be, or does not go with the rest.
+    #[error("DataProcessing: {0}")]
+    Processing(String),
 }
