@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a harness's panic is its report")]
 
 pub mod artifacts;
+pub mod batch;
 pub mod fault_store;
 pub mod forest;
 pub mod hostile;
@@ -18,8 +19,10 @@ pub mod programs;
 pub mod score;
 pub mod server;
 pub mod synthetic;
+pub mod transform;
 
 pub use fault_store::{Fault, FaultStore};
 pub use http::{Answer, Client, Request};
 pub use score::{Oracle, score};
 pub use server::{Serve, Server, Up};
+pub use transform::Transform;

@@ -21,10 +21,7 @@ impl Head {
     /// When the stream breaks, ends inside a head, or holds something else.
     pub fn read(reader: &mut impl BufRead) -> io::Result<Option<Self>> {
         let mut limited = reader.take(HEAD_BYTES_MAX);
-        let first = match line(&mut limited)? {
-            None => return Ok(None),
-            Some(first) => first,
-        };
+        let Some(first) = line(&mut limited)? else { return Ok(None) };
         let mut headers = Vec::new();
         loop {
             let line = line(&mut limited)?.ok_or(io::ErrorKind::UnexpectedEof)?;

@@ -1,0 +1,144 @@
+//! `clary transform` as a program: its command line, and what it runs against.
+
+use std::fs::File;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::http::ANSWER_TIMEOUT;
+use crate::programs::program;
+
+/// Between two looks at a process that runs.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
+
+/// A command line.
+#[derive(Debug)]
+pub struct Transform {
+    command: Command,
+}
+
+impl Transform {
+    /// Through the model at `model`, a path or an `s3://` address.
+    pub fn of(model: impl AsRef<std::ffi::OsStr>) -> Self {
+        let mut command = Command::new(program("clary"));
+        command.env_clear().arg("transform").arg("--model").arg(model);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self { command }
+    }
+
+    /// Adds arguments.
+    #[must_use]
+    pub fn args(mut self, arguments: &[&str]) -> Self {
+        self.command.args(arguments);
+        self
+    }
+
+    /// Adds an option whose value is a path.
+    #[must_use]
+    pub fn path(mut self, option: &str, path: &Path) -> Self {
+        self.command.arg(option).arg(path);
+        self
+    }
+
+    /// Sets a variable.
+    #[must_use]
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// With the S3 store at `url`, which takes any key.
+    #[must_use]
+    pub fn store(self, url: &str) -> Self {
+        self.environment("AWS_ENDPOINT_URL", url)
+            .environment("AWS_ALLOW_HTTP", "true")
+            .environment("AWS_REGION", "us-east-1")
+            .environment("AWS_ACCESS_KEY_ID", "test")
+            .environment("AWS_SECRET_ACCESS_KEY", "test")
+    }
+
+    /// Runs it to its end.
+    pub fn output(mut self) -> Output {
+        self.command.output().unwrap()
+    }
+
+    /// Runs it to its end, which must be a good one: what it wrote to its standard error.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn succeed(self) -> String {
+        let what = format!("{:?}", self.command);
+        let output = self.output();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{what}: {}\n{text}", output.status);
+        text
+    }
+
+    /// Starts it.
+    pub fn start(mut self) -> Running {
+        // Nobody reads what it says until it has ended; a file takes all of it.
+        let log = tempfile::NamedTempFile::new().unwrap();
+        self.command.stderr(File::options().append(true).open(log.path()).unwrap()).stdout(Stdio::null());
+        Running { child: self.command.spawn().unwrap(), log }
+    }
+}
+
+/// A transform that runs; killed when dropped.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    log: tempfile::NamedTempFile,
+}
+
+impl Running {
+    /// The process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it ended, and then whether well.
+    pub fn ended(&mut self) -> Option<bool> {
+        self.child.try_wait().unwrap().map(|status| status.success())
+    }
+
+    /// Kills it without warning.
+    pub fn kill(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Waits for its end; `look` is called all the while.
+    ///
+    /// # Panics
+    /// When it takes longer than `times` the usual wait.
+    pub fn wait(&mut self, times: u32, mut look: impl FnMut(&Self)) -> bool {
+        let deadline = Instant::now() + ANSWER_TIMEOUT * times;
+        loop {
+            if let Some(is_good) = self.ended() {
+                return is_good;
+            }
+            assert!(Instant::now() < deadline, "the transform does not end\n{}", self.log());
+            look(self);
+            std::thread::park_timeout(LOOK_AGAIN);
+        }
+    }
+
+    /// What it wrote to its standard error.
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(self.log.path()).unwrap()).into_owned()
+    }
+
+    /// Its resident memory; `None` when it has ended.
+    pub fn memory_bytes(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        Some(line.trim().trim_end_matches(" kB").parse::<u64>().ok()? * 1024)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
