@@ -15,12 +15,14 @@
 //! ```
 
 mod crc32c;
+mod ends;
 mod line;
+mod recordio;
 mod tfrecord;
 
-use crate::recordio::{self, PAYLOAD_BYTES_MAX, RecordScan};
-use line::LineScan;
-use tfrecord::TfRecordScan;
+use crate::recordio::{PAYLOAD_BYTES_MAX, payload, write_frame};
+
+pub use ends::RecordEnds;
 
 /// What separates the records of an object. A record is yielded as it stands in the object:
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -102,45 +104,6 @@ pub struct Record<'a> {
     pub offset: u64,
 }
 
-#[derive(Debug)]
-enum Scan {
-    Whole,
-    Line(LineScan),
-    RecordIo(RecordScan),
-    TfRecord(TfRecordScan),
-}
-
-impl Scan {
-    fn new(split_type: SplitType) -> Self {
-        match split_type {
-            SplitType::None => Self::Whole,
-            SplitType::Line => Self::Line(LineScan::default()),
-            SplitType::RecordIo => Self::RecordIo(RecordScan::default()),
-            SplitType::TfRecord => Self::TfRecord(TfRecordScan::default()),
-        }
-    }
-
-    /// The length of the first record of `pending`, or `None` when that needs more bytes.
-    fn advance(&mut self, pending: &[u8], record_bytes_max: usize) -> Result<Option<usize>, Fault> {
-        match self {
-            Self::Whole if pending.len() > record_bytes_max => Err(Fault::TooLarge { at: 0 }),
-            Self::Whole => Ok(None),
-            Self::Line(scan) => scan.advance(pending, record_bytes_max),
-            Self::RecordIo(scan) => scan.advance(pending, record_bytes_max),
-            Self::TfRecord(scan) => scan.advance(pending, record_bytes_max),
-        }
-    }
-
-    /// What the rest of a stream means, which is not empty and no whole record: a last one, or a truncation.
-    fn close(&self, pending: &[u8]) -> Result<(), Fault> {
-        match self {
-            Self::Whole | Self::Line(_) => Ok(()),
-            Self::RecordIo(scan) => Err(scan.truncation(pending)),
-            Self::TfRecord(scan) => Err(scan.truncation(pending)),
-        }
-    }
-}
-
 /// Cuts a stream that arrives in chunks into records.
 ///
 /// [`feed`](Self::feed) a chunk, take [`next_record`](Self::next_record) until it gives `None`, feed the next, and
@@ -148,15 +111,11 @@ impl Scan {
 /// again.
 #[derive(Debug)]
 pub struct Splitter {
-    scan: Scan,
-    record_bytes_max: usize,
+    ends: RecordEnds,
     buffer: Vec<u8>,
     /// Where the next record starts in `buffer`.
     start: usize,
-    /// Where it starts in the stream.
-    offset: u64,
-    /// Records given so far.
-    records: u64,
+    failure: Option<FramingError>,
 }
 
 impl Splitter {
@@ -167,8 +126,8 @@ impl Splitter {
 
     /// A splitter that refuses records of more than `record_bytes_max` bytes, framing included.
     pub fn with_record_bytes_max(split_type: SplitType, record_bytes_max: usize) -> Self {
-        let scan = Scan::new(split_type);
-        Self { scan, record_bytes_max, buffer: Vec::new(), start: 0, offset: 0, records: 0 }
+        let ends = RecordEnds::at(split_type, record_bytes_max, 0, 0);
+        Self { ends, buffer: Vec::new(), start: 0, failure: None }
     }
 
     /// Takes the next chunk of the stream.
@@ -185,15 +144,13 @@ impl Splitter {
     /// # Errors
     /// When the bytes are not of the framing or the record is too large.
     pub fn next_record(&mut self) -> Result<Option<Record<'_>>, FramingError> {
-        let pending = &self.buffer[self.start..];
-        if pending.is_empty() {
-            return Ok(None);
+        if let Some(failure) = &self.failure {
+            return Err(failure.clone());
         }
-        match self.scan.advance(pending, self.record_bytes_max) {
-            Ok(Some(length)) => Ok(Some(self.take(length))),
-            Ok(None) => Ok(None),
-            Err(fault) => Err(self.refusal(fault)),
-        }
+        let (open, offset) = (self.ends.open_bytes(), self.ends.byte());
+        let found = self.ends.next_end(&self.buffer[self.start + open..]);
+        let found = found.inspect_err(|failure| self.failure = Some(failure.clone()))?;
+        Ok(found.map(|end| self.take(open + end, offset)))
     }
 
     /// Ends the stream, after `next_record` has given `None`: the last record, where a framing has one without an end
@@ -205,16 +162,11 @@ impl Splitter {
     /// # Panics
     /// When whole records were left untaken.
     pub fn finish(&mut self) -> Result<Option<Record<'_>>, FramingError> {
-        let pending = &self.buffer[self.start..];
-        if pending.is_empty() {
-            return Ok(None);
-        }
-        let untaken =
-            self.scan.advance(pending, self.record_bytes_max).map_err(|fault| self.refusal(fault))?;
+        let untaken = self.next_record()?;
         assert_eq!(untaken, None, "records are taken before the stream is finished");
-        let pending = &self.buffer[self.start..];
-        self.scan.close(pending).map_err(|fault| self.refusal(fault))?;
-        Ok(Some(self.take(self.buffer.len() - self.start)))
+        let (open, offset) = (self.ends.open_bytes(), self.ends.byte());
+        let is_record = self.ends.finish().inspect_err(|failure| self.failure = Some(failure.clone()))?;
+        Ok(is_record.then(|| self.take(open, offset)))
     }
 
     /// The bytes held: of records not yet taken, and of the one not yet whole.
@@ -222,26 +174,10 @@ impl Splitter {
         self.buffer.len() - self.start
     }
 
-    fn take(&mut self, length: usize) -> Record<'_> {
-        let record = Record { bytes: &self.buffer[self.start..self.start + length], offset: self.offset };
+    fn take(&mut self, length: usize, offset: u64) -> Record<'_> {
+        let start = self.start;
         self.start += length;
-        self.offset += length as u64;
-        self.records += 1;
-        record
-    }
-
-    #[cold]
-    fn refusal(&self, fault: Fault) -> FramingError {
-        let record = self.records + 1;
-        match fault {
-            Fault::Unexpected { at, expected, found } => {
-                FramingError::Malformed { record, byte: self.offset + at as u64, expected, found }
-            }
-            Fault::TooLarge { at } => {
-                let byte = self.offset + at as u64;
-                FramingError::TooLarge { record, byte, limit_bytes: self.record_bytes_max }
-            }
-        }
+        Record { bytes: &self.buffer[start..self.start], offset }
     }
 }
 
@@ -263,7 +199,7 @@ impl SplitType {
             Self::RecordIo if content.len() > PAYLOAD_BYTES_MAX => {
                 return Err(FramingError::TooLarge { record: 1, byte: 0, limit_bytes: PAYLOAD_BYTES_MAX });
             }
-            Self::RecordIo => recordio::write_frame(out, |out| out.extend_from_slice(content)),
+            Self::RecordIo => write_frame(out, |out| out.extend_from_slice(content)),
             Self::TfRecord => tfrecord::write(content, out),
         }
         Ok(())
@@ -275,7 +211,7 @@ impl SplitType {
         match self {
             Self::None => record,
             Self::Line => record.strip_suffix(b"\n").unwrap_or(record),
-            Self::RecordIo => recordio::payload(record, joined),
+            Self::RecordIo => payload(record, joined),
             Self::TfRecord => tfrecord::content(record),
         }
     }

@@ -5,8 +5,8 @@
 use crate::framing::Fault;
 use crate::{DecodeError, Place};
 
-const MAGIC: u32 = 0xCED7_230A;
-const HEADER_BYTES: usize = 8;
+pub(crate) const MAGIC: u32 = 0xCED7_230A;
+pub(crate) const HEADER_BYTES: usize = 8;
 const LENGTH_BITS: u32 = 29;
 
 /// The longest payload of one frame: what 29 bits hold.
@@ -14,22 +14,29 @@ pub(crate) const PAYLOAD_BYTES_MAX: usize = (1 << LENGTH_BITS) - 1;
 
 /// Which part of a record a frame is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
+pub(crate) enum Part {
     Whole,
     First,
     Middle,
     Last,
 }
 
+impl Part {
+    /// Whether a record ends with it.
+    pub(crate) fn is_last(self) -> bool {
+        matches!(self, Self::Whole | Self::Last)
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
-struct Header {
-    part: Part,
-    length: usize,
+pub(crate) struct Header {
+    pub(crate) part: Part,
+    pub(crate) length: usize,
 }
 
 impl Header {
     #[inline]
-    fn parse(bytes: &[u8; HEADER_BYTES]) -> Result<Self, Fault> {
+    pub(crate) fn parse(bytes: &[u8; HEADER_BYTES]) -> Result<Self, Fault> {
         let (words, _) = bytes.as_chunks();
         let (magic, word) = (u32::from_le_bytes(words[0]), u32::from_le_bytes(words[1]));
         if magic != MAGIC {
@@ -45,13 +52,13 @@ impl Header {
         Ok(Self { part, length: word as usize & PAYLOAD_BYTES_MAX })
     }
 
-    fn frame_bytes(self) -> usize {
+    pub(crate) fn frame_bytes(self) -> usize {
         HEADER_BYTES + self.length + padding(self.length)
     }
 }
 
 #[cold]
-fn wrong_magic(found: u32) -> Fault {
+pub(crate) fn wrong_magic(found: u32) -> Fault {
     Fault::unexpected(0, "the RecordIO magic 0xCED7230A", format!("{found:#010X}"))
 }
 
@@ -59,9 +66,9 @@ fn padding(length: usize) -> usize {
     length.wrapping_neg() % 4
 }
 
-/// Finds the end of the record at the start of a buffer that may still grow.
+/// Finds the end of the record at the start of a body.
 #[derive(Debug, Default)]
-pub(crate) struct RecordScan {
+struct RecordScan {
     /// Where the next frame starts.
     at: usize,
     /// Whether a first part waits for its last.
@@ -69,48 +76,29 @@ pub(crate) struct RecordScan {
 }
 
 impl RecordScan {
-    /// The length of the first record of `pending`, frames and padding included; `None` when more bytes are needed.
+    /// The length of the first record of `pending`, frames and padding included; `None` when it is cut off.
     #[inline(always)]
-    pub(crate) fn advance(
-        &mut self,
-        pending: &[u8],
-        record_bytes_max: usize,
-    ) -> Result<Option<usize>, Fault> {
+    fn advance(&mut self, pending: &[u8]) -> Result<Option<usize>, Fault> {
         loop {
             let rest = &pending[self.at..];
             let Some(header) = rest.first_chunk() else { return check_begun_magic(rest, self.at) };
             let header = Header::parse(header).map_err(|fault| fault.moved(self.at))?;
-            self.check_order(header.part)?;
-            if self.at + header.frame_bytes() > record_bytes_max {
-                return Err(Fault::TooLarge { at: 0 });
-            }
+            check_order(header.part, self.is_open).map_err(|fault| fault.moved(self.at))?;
             let Some(frame) = rest.get(..header.frame_bytes()) else { return Ok(None) };
             if let Some(stray) = frame[HEADER_BYTES + header.length..].iter().find(|&&byte| byte != 0) {
                 let at = self.at + HEADER_BYTES + header.length;
                 return Err(Fault::unexpected(at, "padding of zero bytes", format!("{stray:#04X}")));
             }
             self.at += frame.len();
-            self.is_open = matches!(header.part, Part::First | Part::Middle);
+            self.is_open = !header.part.is_last();
             if !self.is_open {
                 return Ok(Some(std::mem::take(self).at));
             }
         }
     }
 
-    fn check_order(&self, part: Part) -> Result<(), Fault> {
-        let continues = matches!(part, Part::Middle | Part::Last);
-        if continues == self.is_open {
-            return Ok(());
-        }
-        let (expected, found) = match self.is_open {
-            true => ("a middle or last part", "the start of another record"),
-            false => ("a whole record or a first part", "a middle or last part"),
-        };
-        Err(Fault::unexpected(self.at + 4, expected, found.to_owned()))
-    }
-
     /// What the end of the data cuts off, when `pending` holds a record's start.
-    pub(crate) fn truncation(&self, pending: &[u8]) -> Fault {
+    fn truncation(&self, pending: &[u8]) -> Fault {
         let rest = &pending[self.at..];
         let end = pending.len();
         match rest.first_chunk().map(Header::parse) {
@@ -128,6 +116,19 @@ impl RecordScan {
     }
 }
 
+/// Whether a frame of `part` may stand where a record is open, or is not.
+pub(crate) fn check_order(part: Part, is_open: bool) -> Result<(), Fault> {
+    let continues = matches!(part, Part::Middle | Part::Last);
+    if continues == is_open {
+        return Ok(());
+    }
+    let (expected, found) = match is_open {
+        true => ("a middle or last part", "the start of another record"),
+        false => ("a whole record or a first part", "a middle or last part"),
+    };
+    Err(Fault::unexpected(4, expected, found.to_owned()))
+}
+
 /// Fewer bytes than a header: a wrong magic is an error already.
 #[cold]
 fn check_begun_magic(rest: &[u8], at: usize) -> Result<Option<usize>, Fault> {
@@ -139,7 +140,7 @@ fn check_begun_magic(rest: &[u8], at: usize) -> Result<Option<usize>, Fault> {
     }
 }
 
-/// The payload of a record that [`RecordScan`] has found: a part of `record`, or joined in `joined`.
+/// The payload of a record whose frames have been checked: a part of `record`, or joined in `joined`.
 pub(crate) fn payload<'a>(record: &'a [u8], joined: &'a mut Vec<u8>) -> &'a [u8] {
     let (header, rest) = split_header(record);
     if header.part == Part::Whole {
@@ -212,8 +213,7 @@ impl<'a> Records<'a> {
         }
         self.row += 1;
         let mut scan = RecordScan::default();
-        let found =
-            scan.advance(rest, usize::MAX).and_then(|found| found.ok_or_else(|| scan.truncation(rest)));
+        let found = scan.advance(rest).and_then(|found| found.ok_or_else(|| scan.truncation(rest)));
         let record = &rest[..found.map_err(|fault| refusal(fault, self.row, self.at))?];
         let (start, row) = (self.at, self.row);
         self.at += record.len();

@@ -32,24 +32,52 @@ const fn tables() -> [[u32; 256]; 8] {
     tables
 }
 
-/// The checksum of `bytes`.
-pub(super) fn crc32c(bytes: &[u8]) -> u32 {
-    let mut remainder = !0_u32;
-    let (words, rest) = bytes.as_chunks::<8>();
-    for word in words {
-        let mixed = (u64::from_le_bytes(*word) ^ u64::from(remainder)).to_le_bytes();
-        remainder =
-            mixed.iter().zip(TABLES.iter().rev()).fold(0, |sum, (&byte, table)| sum ^ table[byte as usize]);
-    }
-    for &byte in rest {
-        remainder = (remainder >> 8) ^ TABLES[0][((remainder ^ u32::from(byte)) & 0xFF) as usize];
-    }
-    !remainder
+/// A checksum of bytes that come in pieces.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Crc32c {
+    remainder: u32,
 }
 
-/// As TFRecord stores it: rotated and shifted, so that a checksum of checksums stays sound.
+impl Default for Crc32c {
+    fn default() -> Self {
+        Self { remainder: !0 }
+    }
+}
+
+impl Crc32c {
+    /// Takes the next piece.
+    pub(super) fn update(&mut self, bytes: &[u8]) {
+        let mut remainder = self.remainder;
+        let (words, rest) = bytes.as_chunks::<8>();
+        for word in words {
+            let mixed = (u64::from_le_bytes(*word) ^ u64::from(remainder)).to_le_bytes();
+            remainder = mixed
+                .iter()
+                .zip(TABLES.iter().rev())
+                .fold(0, |sum, (&byte, table)| sum ^ table[byte as usize]);
+        }
+        for &byte in rest {
+            remainder = (remainder >> 8) ^ TABLES[0][((remainder ^ u32::from(byte)) & 0xFF) as usize];
+        }
+        self.remainder = remainder;
+    }
+
+    /// The checksum.
+    fn value(self) -> u32 {
+        !self.remainder
+    }
+
+    /// As TFRecord stores it: rotated and shifted, so that a checksum of checksums stays sound.
+    pub(super) fn masked(self) -> u32 {
+        self.value().rotate_right(15).wrapping_add(0xA282_EAD8)
+    }
+}
+
+/// The checksum of `bytes` as TFRecord stores it.
 pub(super) fn masked(bytes: &[u8]) -> u32 {
-    crc32c(bytes).rotate_right(15).wrapping_add(0xA282_EAD8)
+    let mut checksum = Crc32c::default();
+    checksum.update(bytes);
+    checksum.masked()
 }
 
 #[cfg(test)]
@@ -57,7 +85,12 @@ mod tests {
     use super::*;
 
     fn check(bytes: &[u8], expected: u32) {
-        assert_eq!(crc32c(bytes), expected);
+        for cut in [0, bytes.len() / 3, bytes.len()] {
+            let mut checksum = Crc32c::default();
+            checksum.update(&bytes[..cut]);
+            checksum.update(&bytes[cut..]);
+            assert_eq!(checksum.value(), expected, "cut at {cut}");
+        }
     }
 
     /// The vectors of RFC 3720, B.4, and the usual check value.

@@ -1,26 +1,12 @@
 //! Lines: a record ends with its `\n`.
 
-use super::Fault;
-
-/// Finds the end of the line at the start of a buffer that may still grow, looking at each byte once.
-#[derive(Debug, Default)]
-pub(super) struct LineScan {
-    /// Bytes that hold no newline.
-    scanned: usize,
-}
+/// Finds the end of a line; nothing needs to be known of what came before.
+#[derive(Debug)]
+pub(super) struct LineScan;
 
 impl LineScan {
-    pub(super) fn advance(
-        &mut self,
-        pending: &[u8],
-        record_bytes_max: usize,
-    ) -> Result<Option<usize>, Fault> {
-        let found = memchr::memchr(b'\n', &pending[self.scanned..]);
-        let length = found.map_or(pending.len(), |at| self.scanned + at + 1);
-        if length > record_bytes_max {
-            return Err(Fault::TooLarge { at: 0 });
-        }
-        self.scanned = if found.is_some() { 0 } else { length };
-        Ok(found.map(|_| length))
+    #[inline]
+    pub(super) fn next_end(&self, chunk: &[u8]) -> Option<usize> {
+        memchr::memchr(b'\n', chunk).map(|newline| newline + 1)
     }
 }

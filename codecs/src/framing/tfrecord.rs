@@ -2,52 +2,76 @@
 //! little-endian.
 
 use super::Fault;
-use super::crc32c::masked;
+use super::crc32c::{Crc32c, masked};
 
 const LENGTH_BYTES: usize = 8;
 const CHECKSUM_BYTES: usize = 4;
 const HEADER_BYTES: usize = LENGTH_BYTES + CHECKSUM_BYTES;
 
-/// Finds the end of the record at the start of a buffer that may still grow.
+/// Finds the end of a record in a stream, and sums it up on the way.
 #[derive(Debug, Default)]
 pub(super) struct TfRecordScan {
+    header: [u8; HEADER_BYTES],
     /// The length of the whole frame, once its header has been verified.
     frame_bytes: Option<usize>,
+    data: Crc32c,
+    checksum: [u8; CHECKSUM_BYTES],
 }
 
 impl TfRecordScan {
-    pub(super) fn advance(
+    /// Where the record, of which `open` bytes came before `chunk`, ends in it.
+    pub(super) fn next_end(
         &mut self,
-        pending: &[u8],
+        chunk: &[u8],
+        open: usize,
         record_bytes_max: usize,
     ) -> Result<Option<usize>, Fault> {
-        let frame_bytes = match (self.frame_bytes, pending.first_chunk()) {
-            (Some(frame_bytes), _) => frame_bytes,
-            (None, Some(header)) => parse_header(header, record_bytes_max)?,
-            (None, None) => return Ok(None),
-        };
-        self.frame_bytes = Some(frame_bytes);
-        let Some(frame) = pending.get(..frame_bytes) else { return Ok(None) };
-        let checksum = u32::from_le_bytes(*frame.last_chunk().expect("a frame ends with a checksum"));
-        let computed = masked(content(frame));
-        if checksum != computed {
-            let at = frame_bytes - CHECKSUM_BYTES;
-            return Err(wrong_checksum(at, "the checksum of the data", checksum, computed));
+        let (mut seen, mut rest) = (open, chunk);
+        if self.frame_bytes.is_none() {
+            let taken = fill(&mut self.header, seen, &mut rest);
+            seen += taken;
+            if seen < HEADER_BYTES {
+                return Ok(None);
+            }
+            self.frame_bytes = Some(parse_header(&self.header, record_bytes_max)?);
         }
-        self.frame_bytes = None;
-        Ok(Some(frame_bytes))
+        let frame_bytes = self.frame_bytes.expect("the header has been verified");
+        let data_end = frame_bytes - CHECKSUM_BYTES;
+        let (data, behind) = rest.split_at(rest.len().min(data_end.saturating_sub(seen)));
+        self.data.update(data);
+        (seen, rest) = (seen + data.len(), behind);
+        if seen < data_end {
+            return Ok(None);
+        }
+        seen += fill(&mut self.checksum, seen - data_end, &mut rest);
+        if seen < frame_bytes {
+            return Ok(None);
+        }
+        let (stored, computed) = (u32::from_le_bytes(self.checksum), self.data.masked());
+        if stored != computed {
+            return Err(wrong_checksum(data_end, "the checksum of the data", stored, computed));
+        }
+        *self = Self::default();
+        Ok(Some(chunk.len() - rest.len()))
     }
 
-    /// What the end of the data cuts off.
-    pub(super) fn truncation(&self, pending: &[u8]) -> Fault {
-        let (at, found) = (pending.len(), pending.len());
+    /// What the end of the stream cuts off, behind `open` bytes of a record.
+    pub(super) fn truncation(&self, open: usize) -> Fault {
         match self.frame_bytes {
             Some(all) => {
-                Fault::unexpected(at, "a whole record", format!("the end after {found} of its {all} bytes"))
+                Fault::unexpected(open, "a whole record", format!("the end after {open} of its {all} bytes"))
             }
-            None => Fault::unexpected(at, "a header of 12 bytes", format!("the end after {found} of them")),
+            None => Fault::unexpected(open, "a header of 12 bytes", format!("the end after {open} of them")),
         }
     }
+}
+
+/// Fills `field`, of which `filled` bytes are there, from the front of `rest`; how many it took.
+fn fill(field: &mut [u8], filled: usize, rest: &mut &[u8]) -> usize {
+    let (taken, behind) = rest.split_at(rest.len().min(field.len() - filled));
+    field[filled..filled + taken.len()].copy_from_slice(taken);
+    *rest = behind;
+    taken.len()
 }
 
 fn parse_header(header: &[u8; HEADER_BYTES], record_bytes_max: usize) -> Result<usize, Fault> {
