@@ -16,6 +16,9 @@ pub struct Extensions {
     pub slice_inclusive: bool,
     /// `CLARY_TRANSFORM_MAX_RESPONSE_MB`: the largest answer of one call.
     pub response_bytes_max: usize,
+    /// `CLARY_TRANSFORM_MAX_PAYLOAD_BYTES`: the largest payload where `MaxPayloadInMB` allows a larger one; for models whose
+    /// time for a mebibyte of records is too long, and to bound how much one refused call takes with it.
+    pub payload_bytes_max: Option<usize>,
 }
 
 impl Default for Extensions {
@@ -25,6 +28,7 @@ impl Default for Extensions {
             skip_blank_lines: false,
             slice_inclusive: false,
             response_bytes_max: RESPONSE_BYTES_MAX,
+            payload_bytes_max: None,
         }
     }
 }
@@ -56,11 +60,10 @@ impl Extensions {
             "SKIP_BLANK_LINES" => self.skip_blank_lines = flag(value)?,
             "JSONPATH_SLICE_INCLUSIVE" => self.slice_inclusive = flag(value)?,
             "MAX_RESPONSE_MB" => self.response_bytes_max = response_bytes_max(value)?,
+            "MAX_PAYLOAD_BYTES" => self.payload_bytes_max = Some(payload_bytes_max(value)?),
             _ => {
-                return Err(
-                    "a name that ends in ERROR_POLICY, SKIP_BLANK_LINES, JSONPATH_SLICE_INCLUSIVE or \
-                            MAX_RESPONSE_MB",
-                );
+                return Err("a name that ends in ERROR_POLICY, SKIP_BLANK_LINES, JSONPATH_SLICE_INCLUSIVE, \
+                            MAX_RESPONSE_MB or MAX_PAYLOAD_BYTES");
             }
         }
         Ok(())
@@ -89,6 +92,10 @@ fn response_bytes_max(value: &str) -> Result<usize, &'static str> {
     if (1..=RESPONSE_BYTES_MAX / MIB).contains(&megabytes) { Ok(megabytes * MIB) } else { Err("1 to 100") }
 }
 
+fn payload_bytes_max(value: &str) -> Result<usize, &'static str> {
+    value.parse().ok().filter(|bytes| (1..=RESPONSE_BYTES_MAX).contains(bytes)).ok_or("1 to 104857600")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,6 +122,8 @@ mod tests {
         check(&[("CLARY_TRANSFORM_JSONPATH_SLICE_INCLUSIVE", "1")], Ok(inclusive));
         let six = Extensions { response_bytes_max: 6 * MIB, ..none };
         check(&[("CLARY_TRANSFORM_MAX_RESPONSE_MB", "6")], Ok(six));
+        let small = Extensions { payload_bytes_max: Some(1000), ..none };
+        check(&[("CLARY_TRANSFORM_MAX_PAYLOAD_BYTES", "1000")], Ok(small));
     }
 
     #[test]
@@ -134,9 +143,13 @@ mod tests {
             Err("Environment CLARY_TRANSFORM_MAX_RESPONSE_MB: expected 1 to 100, found \"101\""),
         );
         check(
+            &[("CLARY_TRANSFORM_MAX_PAYLOAD_BYTES", "0")],
+            Err("Environment CLARY_TRANSFORM_MAX_PAYLOAD_BYTES: expected 1 to 104857600, found \"0\""),
+        );
+        check(
             &[("CLARY_TRANSFORM_ERROR_POLICIES", "fail")],
             Err("Environment CLARY_TRANSFORM_ERROR_POLICIES: expected a name that ends in ERROR_POLICY, \
-                 SKIP_BLANK_LINES, JSONPATH_SLICE_INCLUSIVE or MAX_RESPONSE_MB, found \"fail\""),
+                 SKIP_BLANK_LINES, JSONPATH_SLICE_INCLUSIVE, MAX_RESPONSE_MB or MAX_PAYLOAD_BYTES, found \"fail\""),
         );
     }
 }

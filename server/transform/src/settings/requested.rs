@@ -98,7 +98,12 @@ impl Requested {
             strategy: self.strategy.or(model.batch_strategy).unwrap_or_default(),
             payload_limit: match payload_mb {
                 0 => PayloadLimit::Endless,
-                megabytes => PayloadLimit::Bytes(megabytes as usize * MIB),
+                megabytes => {
+                    let bytes = megabytes as usize * MIB;
+                    PayloadLimit::Bytes(
+                        self.extensions.payload_bytes_max.map_or(bytes, |most| most.min(bytes)),
+                    )
+                }
             },
             concurrency: concurrency as usize,
             assemble_with: self.assemble_with.unwrap_or_default(),
@@ -245,6 +250,20 @@ mod tests {
             Requested { timeout_seconds: Some(0), ..Requested::default() },
             "InvocationsTimeoutInSeconds: expected 1 to 3600, found 0",
         );
+    }
+
+    #[test]
+    fn a_payload_is_smaller_than_a_mebibyte_where_the_environment_says_so() {
+        let check = |payload_mb, payload_bytes_max, expected| {
+            let extensions =
+                Extensions { payload_bytes_max: Some(payload_bytes_max), ..Extensions::default() };
+            let requested = Requested { payload_mb, extensions, ..Requested::default() };
+            let settings = requested.resolve(ExecutionParameters::default()).unwrap().settings;
+            assert_eq!(settings.payload_limit, expected);
+        };
+        check(None, 1000, PayloadLimit::Bytes(1000));
+        check(Some(1), 2 * MIB, PayloadLimit::Bytes(MIB));
+        check(Some(0), 1000, PayloadLimit::Endless);
     }
 
     #[test]
