@@ -10,7 +10,7 @@ mod digest;
 mod extensions;
 mod requested;
 
-use crate::process::Processing;
+use crate::process::{ProcessError, Processing};
 pub use extensions::{ENVIRONMENT_PREFIX, Extensions};
 pub use requested::{
     CONCURRENCY_MAX, ExecutionParameters, PAYLOAD_MB_MAX, RETRIES_MAX, Requested, Resolved,
@@ -182,6 +182,6 @@ pub enum SettingsError {
         found: String,
     },
     /// `DataProcessing` is not what it may be, or does not go with the rest.
-    #[error("DataProcessing: {0}")]
-    Processing(String),
+    #[error(transparent)]
+    Process(#[from] ProcessError),
 }

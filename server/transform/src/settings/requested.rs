@@ -10,7 +10,7 @@ use super::{
     AssembleWith, BatchStrategy, Compression, Extensions, InferenceIds, MIB, PAYLOAD_MB_DEFAULT,
     PayloadLimit, RETRIES_DEFAULT, Settings, SettingsError, TIMEOUT_DEFAULT,
 };
-use crate::process::Processing;
+use crate::process::{DataProcessing, Processing};
 
 /// `MaxPayloadInMB` at most, and what it may be times `MaxConcurrentTransforms`. Reason: the API's.
 pub const PAYLOAD_MB_MAX: u64 = 100;
@@ -115,18 +115,25 @@ impl Requested {
             ..Settings::default()
         };
         settings.processing = self.processing(&settings)?;
+        let accept = settings.processing.as_ref().map(|processing| processing.accept().to_owned());
+        settings.accept = self.accept.or(accept);
         settings.content_type = self.content_type;
-        settings.accept = self.accept;
         Ok(Resolved { settings, notice })
     }
 
     fn processing(&self, settings: &Settings) -> Result<Option<Processing>, SettingsError> {
-        let trivial = |filter: &Option<String>| filter.as_deref().is_none_or(|filter| filter == "$");
-        if trivial(&self.input_filter) && trivial(&self.output_filter) && !self.join && self.ids.is_none() {
-            return Ok(None);
-        }
-        let _ = settings;
-        Ok(None)
+        let asked = DataProcessing {
+            input_filter: self.input_filter.as_deref(),
+            joins_input: self.join,
+            output_filter: self.output_filter.as_deref(),
+            inference_ids: self.ids.as_ref(),
+            content_type: self.content_type.as_deref(),
+            accept: self.accept.as_deref(),
+            split_type: settings.split_type,
+            assemble_with: settings.assemble_with,
+            slices_include_end: self.extensions.slice_inclusive,
+        };
+        Ok(Processing::parse(&asked)?)
     }
 }
 
