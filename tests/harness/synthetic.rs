@@ -7,6 +7,7 @@ mod rows;
 mod sink;
 
 use std::io::{self, Read, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::fault_store::{Head, answer, refuse};
 pub use rows::{COLUMNS, ROW_BYTES, Rows};
@@ -33,13 +34,15 @@ pub struct Synthetic {
     rows: Rows,
     /// Rows of the input.
     count: u64,
+    /// Bytes of the input that were sent.
+    read: AtomicU64,
     sink: Sink,
 }
 
 impl Synthetic {
     /// Of `count` rows.
     pub fn new(count: u64, seed: u64) -> Self {
-        Self { rows: Rows { seed }, count, sink: Sink::default() }
+        Self { rows: Rows { seed }, count, read: AtomicU64::new(0), sink: Sink::default() }
     }
 
     /// The input's bytes.
@@ -55,6 +58,11 @@ impl Synthetic {
     /// How many they are.
     pub fn count(&self) -> u64 {
         self.count
+    }
+
+    /// How many bytes of the input were sent.
+    pub fn read_bytes(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
     }
 
     /// What was written.
@@ -105,6 +113,7 @@ impl Synthetic {
             self.rows.fill(at, &mut piece[..length]);
             to.write_all(&piece[..length])?;
             at += length as u64;
+            self.read.fetch_add(length as u64, Ordering::Relaxed);
         }
         to.flush()
     }

@@ -20,7 +20,19 @@ pub struct Transform {
 impl Transform {
     /// Through the model at `model`, a path or an `s3://` address.
     pub fn of(model: impl AsRef<std::ffi::OsStr>) -> Self {
-        let mut command = Command::new(program("clary"));
+        Self::by(Command::new(program("clary")), model)
+    }
+
+    /// [`of`](Self::of), with so much memory for data (heaps, stacks and buffers, touched or not).
+    pub fn within(memory_kib: u64, model: impl AsRef<std::ffi::OsStr>) -> Self {
+        let mut command = Command::new("/bin/sh");
+        command
+            .args(["-c", "ulimit -d \"$0\" && exec \"$@\"", &memory_kib.to_string()])
+            .arg(program("clary"));
+        Self::by(command, model)
+    }
+
+    fn by(mut command: Command, model: impl AsRef<std::ffi::OsStr>) -> Self {
         command.env_clear().arg("transform").arg("--model").arg(model);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         Self { command }

@@ -1,0 +1,382 @@
+//! Batch transforms killed at random points, over a store that fails: their outputs are those of an uninterrupted run, no output
+//! is ever seen in part, and nothing is left behind.
+//!
+//! `CLARY_KILLS` says how often each is killed (3 unless given), `CLARY_SEED` where the randomness begins.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use harness::platform::{create_model, put, sagemaker};
+use harness::transform::Running;
+use harness::{FaultStore, Oracle, Request, Server, Transform, Up, artifacts};
+use serde_json::json;
+
+use crate::{files, number, stored};
+
+/// How often a transform is killed, unless `CLARY_KILLS` says otherwise. Reason: a few seconds of every run of the suite.
+const KILLS_DEFAULT: u64 = 3;
+
+/// Of a thousand requests to the store, so many fail.
+const FAULTS_PER_MILLE: u32 = 150;
+
+/// Rows of the large object. Reason: its output is an upload of three parts.
+const ROWS_LARGE: usize = 350_000;
+
+/// The most time after a request at which a transform is killed. Reason: about one request's, so that kills fall between any two.
+const KILL_DELAY_MAX_MS: u64 = 20;
+
+const ARTIFACT_KEY: &str = "models/m/model.tar.gz";
+
+/// A model whose answers are longer than its rows, and tell which row it was.
+fn artifact() -> Vec<u8> {
+    artifacts::kmeans(&[0.0, 5000.0], 1)
+}
+
+/// The inputs by their keys: one large, one empty, some small.
+fn inputs() -> BTreeMap<String, Vec<u8>> {
+    let rows = |count: usize, seed: usize| -> Vec<u8> {
+        (0..count).flat_map(|row| format!("{}\n", (row * 7919 + seed) % 9973).into_bytes()).collect()
+    };
+    let mut inputs: BTreeMap<_, _> =
+        (0..12).map(|seed| (format!("small/{seed}.csv"), rows(1 + seed * 3, seed))).collect();
+    inputs.insert("large.csv".to_owned(), rows(ROWS_LARGE, 1));
+    inputs.insert("empty.csv".to_owned(), Vec::new());
+    inputs
+}
+
+/// What must be there at the end, and never in part.
+struct Expected {
+    outputs: BTreeMap<String, Vec<u8>>,
+}
+
+impl Expected {
+    fn of(inputs: &BTreeMap<String, Vec<u8>>) -> Self {
+        let oracle = Oracle::of_bytes(&artifact());
+        let output = |(key, rows): (&String, &Vec<u8>)| {
+            let answer = if rows.is_empty() {
+                Vec::new()
+            } else {
+                oracle.answer("text/csv", rows, "application/jsonlines")
+            };
+            (format!("{key}.out"), answer)
+        };
+        Self { outputs: inputs.iter().map(output).collect() }
+    }
+
+    /// What is seen while a transform runs: keys and sizes.
+    fn look(&self, seen: &[(String, u64)]) {
+        for (key, size) in seen.iter().filter(|(key, _)| !is_own(key)) {
+            let expected = self.outputs.get(key).unwrap_or_else(|| panic!("{key} is no output"));
+            assert_eq!(*size, expected.len() as u64, "{key} is seen in part");
+        }
+    }
+
+    /// What is there at the end.
+    fn check(&self, found: &BTreeMap<String, Vec<u8>>, when: &str) {
+        let keys = |outputs: &BTreeMap<String, Vec<u8>>| outputs.keys().cloned().collect::<Vec<_>>();
+        assert_eq!(keys(found), keys(&self.outputs), "{when}");
+        for (key, bytes) in &self.outputs {
+            assert!(found[key] == *bytes, "{when}: {key} differs");
+        }
+    }
+}
+
+/// Whether a key is a transform's own: what is done, and what is under way.
+fn is_own(key: &str) -> bool {
+    key.split('/').any(|name| name == "_clary" || name.starts_with('.'))
+}
+
+/// Keys below a folder of a bucket, and their sizes.
+fn seen(server: &Server, bucket: &str, folder: &str) -> Vec<(String, u64)> {
+    let listing = server.call(&Request::get(&format!("/{bucket}?list-type=2&prefix={folder}/"))).text();
+    let text = |entry: &str, tag: &str| {
+        let rest = entry.split(&format!("<{tag}>")).nth(1).unwrap();
+        rest.split('<').next().unwrap().to_owned()
+    };
+    let key = |entry: &str| text(entry, "Key")[folder.len() + 1..].to_owned();
+    let entries = listing.split("<Contents>").skip(1);
+    entries.map(|entry| (key(entry), text(entry, "Size").parse().unwrap())).collect()
+}
+
+/// Files below a folder, and their sizes.
+fn seen_files(folder: &Path) -> Vec<(String, u64)> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in std::fs::read_dir(&next).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            let name = path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned();
+            // It may be gone by now.
+            match path.metadata() {
+                Ok(metadata) if metadata.is_dir() => folders.push(path),
+                Ok(metadata) => found.push((name, metadata.len())),
+                Err(_) => {}
+            }
+        }
+    }
+    found
+}
+
+/// A bucket without unfinished uploads.
+fn assert_no_uploads(server: &Server, bucket: &str, when: &str) {
+    let uploads = server.call(&Request::get(&format!("/{bucket}?uploads"))).text();
+    assert!(uploads.contains("<ListMultipartUploadsResult"), "{uploads}");
+    assert!(!uploads.contains("<Upload>"), "{when}: {uploads}");
+}
+
+/// Waits for less than a request's time.
+fn hesitate(random: &mut fastrand::Rng) {
+    std::thread::park_timeout(Duration::from_millis(random.u64(..=KILL_DELAY_MAX_MS)));
+}
+
+/// A store with the inputs and the model.
+fn store_with(inputs: &BTreeMap<String, Vec<u8>>) -> Server {
+    let server = Up::new().start();
+    for bucket in ["in", "out", "models"] {
+        put(&server, &format!("/{bucket}"), b"");
+    }
+    put(&server, &format!("/{ARTIFACT_KEY}"), &artifact());
+    for (key, rows) in inputs {
+        put(&server, &format!("/in/data/{key}"), rows);
+    }
+    server
+}
+
+fn command(model: &str) -> Transform {
+    Transform::of(model).args(&["--content-type", "text/csv", "--accept", "application/jsonlines"]).args(&[
+        "--split-type",
+        "Line",
+        "--assemble-with",
+        "Line",
+        "--max-payload-bytes",
+        "40000",
+        "--max-concurrent-transforms",
+        "4",
+    ])
+}
+
+#[test]
+fn a_command_killed_over_a_failing_store_leaves_what_it_would_have_left() {
+    let inputs = inputs();
+    let expected = Expected::of(&inputs);
+    let behind = store_with(&inputs);
+    let seed = number("CLARY_SEED", 1);
+    let store = FaultStore::before(behind.address(), seed);
+    let mut random = fastrand::Rng::with_seed(seed);
+    let start = |folder: &str| -> Running {
+        let output = format!("s3://out/{folder}/");
+        let command = command(&format!("s3://{ARTIFACT_KEY}"));
+        command.args(&["--input", "s3://in/data/", "--output", &output]).store(&store.url()).start()
+    };
+    let finish = |mut running: Running, folder: &str| {
+        let is_good = running.wait(4, |_| expected.look(&seen(&behind, "out", folder)));
+        let when = format!("{folder} of seed {seed}");
+        assert!(is_good, "{when}: {}", running.log());
+        expected.check(&stored(&behind, "out", folder), &when);
+        assert_no_uploads(&behind, "out", &when);
+    };
+    finish(start("uninterrupted"), "uninterrupted");
+    let requests = store.requests();
+    store.fail_per_mille(FAULTS_PER_MILLE);
+    let kills = number("CLARY_KILLS", KILLS_DEFAULT);
+    let (mut killed, mut round) = (0, 0);
+    while killed < kills {
+        let folder = format!("round-{round}");
+        round += 1;
+        loop {
+            let mut running = start(&folder);
+            let last = store.requests() + random.u64(..=requests);
+            while running.ended().is_none() && store.requests() < last {
+                expected.look(&seen(&behind, "out", &folder));
+            }
+            hesitate(&mut random);
+            if killed == kills || running.ended().is_some() {
+                finish(running, &folder);
+                break;
+            }
+            running.kill();
+            killed += 1;
+            expected.look(&seen(&behind, "out", &folder));
+        }
+    }
+    assert!(!store.served().is_empty());
+}
+
+#[test]
+fn a_command_killed_over_a_directory_leaves_what_it_would_have_left() {
+    let inputs = inputs();
+    let expected = Expected::of(&inputs);
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("model.tar.gz");
+    std::fs::write(&model, artifact()).unwrap();
+    for (key, rows) in &inputs {
+        let path = folder.path().join("in").join(key);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, rows).unwrap();
+    }
+    let seed = number("CLARY_SEED", 1);
+    let mut random = fastrand::Rng::with_seed(seed);
+    let start = |output: &Path| {
+        let command = command(model.to_str().unwrap());
+        command.path("--input", &folder.path().join("in")).path("--output", output).start()
+    };
+    let finish = |mut running: Running, output: &Path| {
+        let is_good = running.wait(4, |_| expected.look(&seen_files(output)));
+        let when = format!("{} of seed {seed}", output.display());
+        assert!(is_good, "{when}: {}", running.log());
+        expected.check(&files(output), &when);
+    };
+    let begun = Instant::now();
+    let output = folder.path().join("uninterrupted");
+    finish(start(&output), &output);
+    let whole = begun.elapsed();
+    let kills = number("CLARY_KILLS", KILLS_DEFAULT);
+    let (mut killed, mut round) = (0, 0);
+    while killed < kills {
+        let output = folder.path().join(format!("round-{round}"));
+        round += 1;
+        loop {
+            let mut running = start(&output);
+            let last = Instant::now() + whole.mul_f64(random.f64());
+            while running.ended().is_none() && Instant::now() < last {
+                expected.look(&seen_files(&output));
+                std::thread::yield_now();
+            }
+            if killed == kills || running.ended().is_some() {
+                finish(running, &output);
+                break;
+            }
+            running.kill();
+            killed += 1;
+            expected.look(&seen_files(&output));
+        }
+    }
+}
+
+/// A job on `server` from and to the buckets, to `folder`.
+fn create_job(server: &Server, folder: &str) {
+    let input = json!({
+        "TransformJobName": folder,
+        "ModelName": "m",
+        "MaxConcurrentTransforms": 4,
+        "MaxPayloadInMB": 1,
+        "BatchStrategy": "MultiRecord",
+        "Environment": {"CLARY_TRANSFORM_MAX_PAYLOAD_BYTES": "40000"},
+        "TransformInput": {
+            "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://in/data/"}},
+            "ContentType": "text/csv",
+            "SplitType": "Line",
+        },
+        "TransformOutput": {
+            "S3OutputPath": format!("s3://out/{folder}"),
+            "Accept": "application/jsonlines",
+            "AssembleWith": "Line",
+        },
+        "TransformResources": {"InstanceType": "ml.m5.large", "InstanceCount": 1},
+    });
+    sagemaker(server, "CreateTransformJob", &input);
+}
+
+/// The job's status.
+fn status(server: &Server, name: &str) -> String {
+    let job = sagemaker(server, "DescribeTransformJob", &json!({"TransformJobName": name}));
+    assert_ne!(job["TransformJobStatus"], "Failed", "{job}");
+    job["TransformJobStatus"].as_str().unwrap().to_owned()
+}
+
+/// Kills servers of a data directory, which `start` starts, while they work on jobs; the outputs are seen through `outputs`, the
+/// server itself where they lie in it.
+fn kill_servers(
+    expected: &Expected,
+    start: impl Fn() -> Server,
+    outputs: Option<&Server>,
+    begin: impl FnOnce(),
+) {
+    let seed = number("CLARY_SEED", 1);
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut server = start();
+    let run = |server: &mut Server, folder: &str, until: Instant| -> bool {
+        let mut is_over = false;
+        server.wait_for("the job", |server| {
+            expected.look(&seen(outputs.unwrap_or(server), "out", folder));
+            is_over = status(server, folder) == "Completed";
+            is_over || Instant::now() >= until
+        });
+        is_over
+    };
+    let check = |server: &Server, folder: &str| {
+        let when = format!("{folder} of seed {seed}");
+        let outputs = outputs.unwrap_or(server);
+        expected.check(&stored(outputs, "out", folder), &when);
+        assert_no_uploads(outputs, "out", &when);
+    };
+    let forever = || Instant::now() + harness::http::ANSWER_TIMEOUT;
+    let begun = Instant::now();
+    create_job(&server, "uninterrupted");
+    assert!(run(&mut server, "uninterrupted", forever()));
+    check(&server, "uninterrupted");
+    let whole = begun.elapsed();
+    begin();
+    let kills = number("CLARY_KILLS", KILLS_DEFAULT);
+    let (mut killed, mut round) = (0, 0);
+    while killed < kills {
+        let folder = format!("round-{round}");
+        round += 1;
+        create_job(&server, &folder);
+        loop {
+            let until =
+                if killed == kills { forever() } else { Instant::now() + whole.mul_f64(random.f64()) };
+            if run(&mut server, &folder, until) {
+                break;
+            }
+            drop(server);
+            killed += 1;
+            server = start();
+        }
+        check(&server, &folder);
+    }
+}
+
+#[test]
+fn a_job_of_a_killed_server_goes_on_in_the_next() {
+    let inputs = inputs();
+    let data = tempfile::tempdir().unwrap();
+    let server = Up::on(data.path()).start();
+    create_model(&server, "m", &artifact());
+    for bucket in ["in", "out"] {
+        put(&server, &format!("/{bucket}"), b"");
+    }
+    for (key, rows) in &inputs {
+        put(&server, &format!("/in/data/{key}"), rows);
+    }
+    drop(server);
+    kill_servers(&Expected::of(&inputs), || Up::on(data.path()).start(), None, || {});
+}
+
+#[test]
+fn a_job_of_a_killed_server_over_a_failing_store_goes_on_in_the_next() {
+    let inputs = inputs();
+    let behind = store_with(&inputs);
+    let store = FaultStore::before(behind.address(), number("CLARY_SEED", 1));
+    let data = tempfile::tempdir().unwrap();
+    let start = || {
+        let up = Up::on(data.path()).args(&["--s3-endpoint", &store.url()]);
+        let up = up.environment("AWS_ALLOW_HTTP", "true").environment("AWS_REGION", "us-east-1");
+        up.environment("AWS_ACCESS_KEY_ID", "test").environment("AWS_SECRET_ACCESS_KEY", "test").start()
+    };
+    let server = start();
+    let input = json!({
+        "ModelName": "m",
+        "ExecutionRoleArn": "arn:aws:iam::000000000000:role/test",
+        "PrimaryContainer": {
+            "Image": "000000000000.dkr.ecr.us-east-1.amazonaws.com/clary:latest",
+            "ModelDataUrl": format!("s3://{ARTIFACT_KEY}"),
+        },
+    });
+    sagemaker(&server, "CreateModel", &input);
+    drop(server);
+    let begin = || store.fail_per_mille(FAULTS_PER_MILLE);
+    kill_servers(&Expected::of(&inputs), start, Some(&behind), begin);
+    assert!(!store.served().is_empty());
+}

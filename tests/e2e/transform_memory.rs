@@ -1,0 +1,143 @@
+//! A batch transform's memory does not grow with its input: one object of any size, made while it is read, through a limit that
+//! would kill a program that holds it.
+//!
+//! `CLARY_TRANSFORM_GB` says how large the object is (0.2 unless given); 20 takes minutes.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use harness::synthetic::{ROW_BYTES, Rows, Synthetic};
+use harness::{FaultStore, Oracle, Transform, artifacts};
+
+use crate::number;
+
+/// The object, unless `CLARY_TRANSFORM_GB` says otherwise.
+const BYTES_DEFAULT: u64 = 200_000_000;
+
+/// What a transform may have. Reason: what is promised.
+const MEMORY_KIB: u64 = 256 << 10;
+
+/// The steady state begins when so much was read, or a third of the object if that is less.
+const WARM_BYTES: u64 = 1_000_000_000;
+
+/// How much larger the memory of the second half of the steady state may be than that of the first.
+const GROWTH_MAX: f64 = 1.05;
+
+/// Different values of a cell.
+const VALUES: usize = 10_000;
+
+/// A model whose answer depends on the first cell alone, so that outputs of any size can be foretold.
+fn artifact() -> Vec<u8> {
+    artifacts::regressor(&[1.0, 0.0, 0.0, 0.0], 0.5)
+}
+
+/// The answers to each value of the first cell.
+fn answers() -> Vec<Vec<u8>> {
+    let oracle = Oracle::of_bytes(&artifact());
+    let rows: String = (0..VALUES).map(|value| format!("0.{value:04},0,0,0\n")).collect();
+    let answer = oracle.answer("text/csv", rows.as_bytes(), "text/csv");
+    let answers: Vec<_> = answer.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+    assert_eq!(answers.len(), VALUES);
+    answers
+}
+
+/// The output that is expected, made while it is read.
+struct Output {
+    rows: Rows,
+    next: u64,
+    count: u64,
+    answers: Vec<Vec<u8>>,
+    pending: Vec<u8>,
+    at: usize,
+}
+
+/// Rows whose answers are made at once.
+const ROWS_AT_ONCE: u64 = 4096;
+
+impl Read for Output {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.at == self.pending.len() {
+            let end = (self.next + ROWS_AT_ONCE).min(self.count);
+            self.pending.clear();
+            for number in self.next..end {
+                self.pending.extend(&self.answers[usize::from(self.rows.cells(number)[0])]);
+            }
+            (self.at, self.next) = (0, end);
+        }
+        let count = buffer.len().min(self.pending.len() - self.at);
+        buffer[..count].copy_from_slice(&self.pending[self.at..self.at + count]);
+        self.at += count;
+        Ok(count)
+    }
+}
+
+/// Resident memory after so many bytes were read.
+#[derive(Debug, Clone, Copy)]
+struct Sample {
+    read_bytes: u64,
+    memory_bytes: u64,
+}
+
+/// The largest memory between two places of the object.
+fn largest(samples: &[Sample], from: u64, to: u64) -> u64 {
+    let within = samples.iter().filter(|sample| (from..to).contains(&sample.read_bytes));
+    within.map(|sample| sample.memory_bytes).max().expect("samples from all over the object")
+}
+
+#[test]
+fn memory_is_flat_whatever_the_size_of_the_object() {
+    let bytes = match number("CLARY_TRANSFORM_GB", 0) {
+        0 => BYTES_DEFAULT,
+        gigabytes => gigabytes * 1_000_000_000,
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("model.tar.gz");
+    std::fs::write(&model, artifact()).unwrap();
+    let synthetic = Arc::new(Synthetic::new(bytes / ROW_BYTES as u64, 5));
+    let store = FaultStore::synthetic(Arc::clone(&synthetic), 1);
+    let transform = Transform::within(MEMORY_KIB, &model).args(&["--content-type", "text/csv"]).args(&[
+        "--input",
+        "s3://synthetic/in/",
+        "--output",
+        "s3://sink/out/",
+        "--split-type",
+        "Line",
+        "--max-payload-mb",
+        "1",
+        "--max-concurrent-transforms",
+        "8",
+    ]);
+    let mut running = transform.path("--journal", &folder.path().join("journal")).store(&store.url()).start();
+    let mut samples = Vec::new();
+    // A gigabyte is given as long as a usual answer.
+    let is_good = running.wait(5 + (bytes / 1_000_000_000) as u32, |running| {
+        let read_bytes = synthetic.read_bytes();
+        if let Some(memory_bytes) = running.memory_bytes()
+            && samples.last().is_none_or(|last: &Sample| last.read_bytes < read_bytes)
+        {
+            samples.push(Sample { read_bytes, memory_bytes });
+        }
+    });
+    assert!(is_good, "{}", running.log());
+    let bytes = synthetic.bytes();
+    assert!(synthetic.read_bytes() <= bytes + bytes / 10, "it is read once");
+
+    let warm = WARM_BYTES.min(bytes / 3);
+    let middle = warm + (bytes - warm) / 2;
+    let (first, second) = (largest(&samples, warm, middle), largest(&samples, middle, bytes));
+    println!("{bytes} bytes: {} MiB, then {} MiB of memory", first >> 20, second >> 20);
+    assert!(second as f64 <= first as f64 * GROWTH_MAX, "{first}, then {second} bytes");
+    assert!(first.max(second) <= MEMORY_KIB << 10, "{first}, then {second} bytes");
+
+    let mut expected = Output {
+        rows: synthetic.rows(),
+        next: 0,
+        count: synthetic.count(),
+        answers: answers(),
+        pending: Vec::new(),
+        at: 0,
+    };
+    let output = synthetic.sink().object("out/rows.csv.out").expect("an output");
+    output.is(&mut expected).unwrap();
+    assert_eq!((synthetic.sink().keys().len(), synthetic.sink().unfinished()), (1, 0));
+}
