@@ -4,7 +4,9 @@
 //! sees the environment, and it takes it as a value, so tests need none. See [`environment`] for the variables.
 
 pub mod environment;
+mod model;
 mod server;
+pub mod transform;
 mod up;
 mod values;
 
@@ -17,7 +19,9 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use models::LoadOptions;
 
 use environment::Environment;
+pub use model::ModelArgs;
 pub use server::{ServerArgs, ServerConfig};
+pub use transform::{TransformArgs, TransformConfig};
 pub use up::{UpArgs, UpConfig};
 pub use values::{LogFormat, LogLevel};
 use values::{boolean, byte_count};
@@ -40,6 +44,8 @@ pub enum Command {
     Serve(Box<ServeArgs>),
     /// SageMaker on one port: models, endpoints, invocations, S3, metrics, logs and autoscaling.
     Up(Box<UpArgs>),
+    /// Transform a batch: every record of S3 objects, files or standard input through a model.
+    Transform(Box<TransformArgs>),
     /// Say what an artifact is, whether it loads and what it expects; score a row.
     Check(CheckArgs),
 }
@@ -68,24 +74,8 @@ pub struct ServeArgs {
     /// The port to listen on; 0 picks a free one.
     #[arg(long, default_value_t = 8080)]
     port: u16,
-    /// The answer's media type when a request has no Accept; by default the model's.
-    #[arg(long, value_name = "TYPE")]
-    default_accept: Option<String>,
-    /// Selected answers of XGBoost, comma-separated: predicted_label, probabilities, …
-    #[arg(long, value_name = "KEYS")]
-    inference_output: Option<String>,
-    /// Whether several XGBoost model files vote.
-    #[arg(long, value_parser = boolean, num_args = 0..=1, default_missing_value = "true", default_value = "true")]
-    inference_ensemble: bool,
-    /// Answer as in SageMaker's batch transform.
-    #[arg(long, value_parser = boolean, num_args = 0..=1, default_missing_value = "true", default_value = "false")]
-    batch: bool,
-    /// XGBoost: CSV answers on one comma-joined line, as the oldest image.
-    #[arg(long, value_parser = boolean, num_args = 0..=1, default_missing_value = "true", default_value = "false")]
-    xgboost_csv_legacy: bool,
-    /// XGBoost: libsvm indices of requests start at 1.
-    #[arg(long, value_parser = boolean, num_args = 0..=1, default_missing_value = "true", default_value = "false")]
-    xgboost_libsvm_one_based: bool,
+    #[command(flatten)]
+    model_options: ModelArgs,
     /// Where artifacts are unpacked.
     #[arg(long, value_name = "DIR", default_value = "/tmp")]
     scratch: PathBuf,
@@ -235,7 +225,7 @@ fn usage(error: &clap::Error) -> UsageError {
             let word = error.get(kind).or_else(|| error.get(ContextKind::InvalidArg));
             let word = word.map(ToString::to_string).unwrap_or_default();
             format!(
-                "clary: expected `serve`, `up` or `check` and their flags (see `clary --help`), found {word:?}\n"
+                "clary: expected `serve`, `up`, `transform` or `check` and their flags (see `clary --help`), found {word:?}\n"
             )
         }
         _ => error.to_string(),
@@ -256,25 +246,15 @@ impl ServeArgs {
             Ipv4Addr::LOCALHOST.into()
         });
         ServeConfig {
-            load: self.load_options(),
+            load: self.model_options.load_options(),
             address: SocketAddr::new(address, self.port),
             multi_model: self.multi_model.then(|| self.base_dir.join("models")),
             model: self.model.unwrap_or_else(|| model_dir.to_string_lossy().into_owned()),
             model_memory_bytes: self.model_memory,
-            default_accept: self.default_accept,
+            default_accept: self.model_options.default_accept,
             server: self.server.resolve(),
             scratch: self.scratch,
             aws: AwsVariables(environment.aws()),
-        }
-    }
-
-    fn load_options(&self) -> LoadOptions {
-        LoadOptions {
-            inference_output: self.inference_output.clone(),
-            ensemble_disabled: !self.inference_ensemble,
-            batch: self.batch,
-            xgboost_csv_legacy: self.xgboost_csv_legacy,
-            xgboost_libsvm_one_based: self.xgboost_libsvm_one_based,
         }
     }
 }

@@ -8,6 +8,7 @@
 //! | [`http`] | sockets, TLS, bodies, routes | hyper |
 //! | [`faces`] | the wire shapes of the interfaces | AWS's names |
 //! | [`serving`] | the data plane | which thread predicts |
+//! | [`transform`] | batch transform over the data plane | a second pool |
 //! | [`store`], [`buckets`] | paths and S3 | object_store |
 //! | [`credentials`] | the file of who may call | when it changes |
 //! | [`error`] | what can go wrong | HTTP's statuses |
@@ -30,6 +31,7 @@ pub mod serve;
 pub mod serving;
 pub mod shutdown;
 pub mod store;
+pub mod transform;
 pub mod up;
 
 pub use serve::{Ended, Server};

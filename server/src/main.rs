@@ -5,9 +5,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use server::config::environment::Environment;
-use server::config::{self, Command, ServeArgs, UpArgs};
+use server::config::{self, Command, ServeArgs, TransformArgs, UpArgs};
 use server::shutdown::Signals;
-use server::{Ended, Server, check, logging, up};
+use server::{Ended, Server, check, logging, transform, up};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -23,6 +23,7 @@ fn main() -> ExitCode {
     let done = match command {
         Command::Serve(arguments) => serve(*arguments, &environment),
         Command::Up(arguments) => platform(*arguments, &environment),
+        Command::Transform(arguments) => batch(*arguments, &environment),
         Command::Check(arguments) => {
             check::check(&arguments, &mut std::io::stdout().lock()).map(|()| ExitCode::SUCCESS)
         }
@@ -52,6 +53,19 @@ fn platform(arguments: UpArgs, environment: &Environment) -> anyhow::Result<Exit
     tracing::info!(config = ?config, "resolved configuration");
     let is_tls = config.server.tls.is_some() || config.generates_certificate;
     run(up::start(&config)?, is_tls)
+}
+
+fn batch(arguments: TransformArgs, environment: &Environment) -> anyhow::Result<ExitCode> {
+    let config = match arguments.resolve(environment) {
+        Ok(config) => config,
+        Err(usage) => {
+            say(&usage.message, false);
+            return Ok(usage.exit_code.into());
+        }
+    };
+    logging::start(config.log_level, config.log_format);
+    tracing::info!(config = ?config, "resolved configuration");
+    transform::command::run(&config)
 }
 
 /// Serves until a signal ends it.

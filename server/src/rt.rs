@@ -20,6 +20,36 @@ const BLOCKING_KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// free, so the platform's usual 2 MiB costs nothing.
 const STACK_BYTES: usize = 2 << 20;
 
+/// Blocking threads of a runtime for transforms. Reason: a directory's reads and writes block; the engine has at most a few of
+/// them under way for each of the objects that it carries side by side.
+const TRANSFORM_BLOCKING_THREADS: usize = 16;
+
+/// What is added to the nice value of threads in the background. Reason: beside a busy online thread, the kernel then gives a
+/// background thread a tenth of a core, and all of an idle one.
+#[cfg(target_os = "linux")]
+const BACKGROUND_NICENESS: i32 = 10;
+
+/// How a thread stands to others that want the same core.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Priority {
+    /// As the process was started.
+    Usual,
+    /// Behind the usual ones.
+    Background,
+}
+
+impl Priority {
+    /// Gives the calling thread this priority.
+    fn take(self) {
+        // On Linux a nice value is a thread's. Elsewhere it is the whole process's, and stays as it is.
+        #[cfg(target_os = "linux")]
+        if self == Self::Background {
+            // To be nicer needs no permission; where a sandbox forbids even that, work goes on as usual.
+            let _ = rustix::process::nice(BACKGROUND_NICENESS);
+        }
+    }
+}
+
 /// The control plane's runtime; the calling thread drives it too, through `block_on`.
 ///
 /// # Errors
@@ -30,6 +60,33 @@ pub fn control() -> io::Result<Runtime> {
         .max_blocking_threads(BLOCKING_THREADS)
         .thread_keep_alive(BLOCKING_KEEP_ALIVE)
         .thread_name("clary-control")
+        .enable_all()
+        .build()
+}
+
+/// The runtime of the control plane's transforms: beside the data plane, behind it in priority.
+///
+/// # Errors
+/// When the system gives no threads.
+pub fn jobs() -> io::Result<Runtime> {
+    transforms("clary-jobs", Priority::Background)
+}
+
+/// The runtime of a program that is nothing but a transform.
+///
+/// # Errors
+/// When the system gives no threads.
+pub fn transform() -> io::Result<Runtime> {
+    transforms("clary-transform", Priority::Usual)
+}
+
+/// As many workers as there are cores: each call of a model is a task of its own, and short ones are answered in it.
+fn transforms(name: &str, priority: Priority) -> io::Result<Runtime> {
+    Builder::new_multi_thread()
+        .max_blocking_threads(TRANSFORM_BLOCKING_THREADS)
+        .thread_keep_alive(BLOCKING_KEEP_ALIVE)
+        .thread_name(name)
+        .on_thread_start(move || priority.take())
         .enable_all()
         .build()
 }
@@ -52,7 +109,23 @@ where
 /// # Errors
 /// When the system gives none.
 pub fn spawn_thread(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    spawn_thread_with(name, Priority::Usual, work)
+}
+
+/// A named thread of this priority.
+///
+/// # Errors
+/// When the system gives none.
+pub fn spawn_thread_with(
+    name: &str,
+    priority: Priority,
+    work: impl FnOnce() + Send + 'static,
+) -> io::Result<()> {
     let thread = std::thread::Builder::new().name(format!("clary-{name}")).stack_size(STACK_BYTES);
+    let work = move || {
+        priority.take();
+        work();
+    };
     thread.spawn(work).map(drop)
 }
 

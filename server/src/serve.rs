@@ -122,6 +122,7 @@ fn container(config: &ServeConfig, runtime: &Runtime) -> anyhow::Result<Containe
     let metrics = Arc::new(Metrics::default());
     let options = ModelServerOptions {
         workers: config.server.workers,
+        priority: rt::Priority::Usual,
         queue_length: config.server.limits.queue_length,
         body_bytes_max: config.server.limits.body_bytes,
     };

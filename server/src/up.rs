@@ -43,6 +43,7 @@ pub fn start(config: &UpConfig) -> anyhow::Result<Server> {
     let metrics = Arc::new(Metrics::default());
     let options = ModelServerOptions {
         workers: config.server.workers,
+        priority: rt::Priority::Usual,
         queue_length: config.server.limits.queue_length,
         body_bytes_max: config.server.limits.body_bytes,
     };

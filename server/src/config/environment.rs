@@ -62,7 +62,7 @@ impl Environment {
     }
 
     /// A variable's value; an empty one counts as unset, as in a container definition that blanks it.
-    fn get(&self, name: &str) -> Option<&str> {
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
         let (_, value) = self.0.iter().find(|(candidate, value)| candidate == name && !value.is_empty())?;
         Some(value)
     }

@@ -31,7 +31,7 @@ pub const CONTENT_TYPE_DEFAULT: ContentType = ContentType::new(Format::Csv);
 const SERVERLESS_BODY_BYTES_MAX: usize = 4 << 20;
 
 /// What a client says that knows no better.
-const ANY_BYTES: &str = "application/octet-stream";
+pub(crate) const ANY_BYTES: &str = "application/octet-stream";
 
 /// Which endpoint is asked, and by which request.
 #[derive(Debug, Clone, Copy)]

@@ -11,7 +11,7 @@ use std::time::Instant;
 use super::{Capacity, Session};
 use crate::error::Error;
 use crate::metrics::Metrics;
-use crate::rt;
+use crate::rt::{self, Priority};
 
 /// The most lanes without work that are remembered. Reason: a usual server has fewer variants, so none is made anew for
 /// each job; those of variants that are gone must not add up.
@@ -63,13 +63,18 @@ impl Compute {
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub(super) fn start(threads: usize, limit: usize, metrics: Arc<Metrics>) -> std::io::Result<Self> {
+    pub(super) fn start(
+        threads: usize,
+        priority: Priority,
+        limit: usize,
+        metrics: Arc<Metrics>,
+    ) -> std::io::Result<Self> {
         metrics.pool.set_threads(threads);
         let queue = Mutex::new(Queue::default());
         let shared = Arc::new(Shared { queue, has_work: Condvar::new(), limit, metrics });
         for index in 0..threads {
             let shared = Arc::clone(&shared);
-            rt::spawn_thread(&format!("compute-{index}"), move || shared.work())?;
+            rt::spawn_thread_with(&format!("compute-{index}"), priority, move || shared.work())?;
         }
         Ok(Self { shared })
     }
@@ -245,7 +250,7 @@ mod tests {
     const LIMIT: usize = 8;
 
     fn compute(threads: usize, limit: usize) -> Compute {
-        Compute::start(threads, limit, Arc::default()).unwrap()
+        Compute::start(threads, Priority::Usual, limit, Arc::default()).unwrap()
     }
 
     /// A job that says when it runs and ends when it is let go.

@@ -23,6 +23,7 @@ use super::variant::{Asked, Held};
 use super::{Ask, Endpoint, Endpoints, LoadedModel, Prediction, ProductionVariant, Session};
 use crate::error::{Code, Error, shortened};
 use crate::metrics::Metrics;
+use crate::rt::Priority;
 
 /// The most time a request may take on a connection's thread. Reason: other connections of the thread wait for it,
 /// and above some 100 µs a hop to the pool costs little beside the work.
@@ -80,6 +81,8 @@ pub struct Invoked {
 pub struct ModelServerOptions {
     /// Threads of the pool.
     pub workers: usize,
+    /// How they stand to other threads.
+    pub priority: Priority,
     /// Predictions that may wait for one of them.
     pub queue_length: usize,
     /// Bytes that a payload may unpack to.
@@ -108,7 +111,12 @@ impl ModelServer {
     pub fn start(options: ModelServerOptions, metrics: Arc<Metrics>) -> std::io::Result<Self> {
         Ok(Self {
             endpoints: ArcSwap::default(),
-            compute: Compute::start(options.workers, options.queue_length, Arc::clone(&metrics))?,
+            compute: Compute::start(
+                options.workers,
+                options.priority,
+                options.queue_length,
+                Arc::clone(&metrics),
+            )?,
             reaper: Reaper::start()?,
             metrics,
             body_bytes_max: options.body_bytes_max,
@@ -420,7 +428,8 @@ pub(super) mod tests {
     }
 
     pub(crate) fn server() -> ModelServer {
-        let options = ModelServerOptions { workers: 1, queue_length: 4, body_bytes_max: 1 << 20 };
+        let (workers, priority) = (1, Priority::Usual);
+        let options = ModelServerOptions { workers, priority, queue_length: 4, body_bytes_max: 1 << 20 };
         ModelServer::start(options, Arc::default()).unwrap()
     }
 

@@ -1,0 +1,174 @@
+//! What a person sees while a transform runs: a bar on a terminal, else a line a minute; on standard error, since standard output
+//! may be the answers.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use transform::Progress;
+
+use crate::config::transform::ProgressKind;
+
+/// How often the bar is drawn. Reason: as often as an eye follows numbers.
+const BAR_INTERVAL: Duration = Duration::from_millis(250);
+
+/// How often a line is written where there is no bar. Reason: a job of a day leaves some thousand lines.
+const LINE_INTERVAL: Duration = Duration::from_secs(60);
+
+const MB: f64 = 1e6;
+
+/// Standard error, with or without a bar at its end.
+pub(super) struct Console {
+    bar: Option<ProgressBar>,
+    has_lines: bool,
+    started: Instant,
+}
+
+impl Console {
+    /// Shows progress in this way.
+    pub(super) fn start(kind: ProgressKind) -> Self {
+        let is_bar = match kind {
+            ProgressKind::Auto => io::stderr().is_terminal(),
+            ProgressKind::Bar => true,
+            ProgressKind::Lines | ProgressKind::None => false,
+        };
+        let bar = is_bar.then(|| {
+            let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+            let style = ProgressStyle::with_template("{wide_bar} {percent:>3} %  {msg}");
+            bar.set_style(style.expect("the template is well formed"));
+            bar
+        });
+        let has_lines = !is_bar && kind != ProgressKind::None;
+        Self { bar, has_lines, started: Instant::now() }
+    }
+
+    /// Says a line, above the bar. A closed standard error is no reason to fail.
+    pub(super) fn say(&self, line: &str) {
+        let write = || _ = writeln!(io::stderr().lock(), "{line}");
+        match &self.bar {
+            Some(bar) => bar.suspend(write),
+            None => write(),
+        }
+    }
+
+    /// Shows `progress` until it is dropped.
+    pub(super) async fn show(self: Arc<Self>, progress: Arc<Progress>) {
+        if self.bar.is_none() && !self.has_lines {
+            return;
+        }
+        let interval = if self.bar.is_some() { BAR_INTERVAL } else { LINE_INTERVAL };
+        let mut ticks = tokio::time::interval(interval);
+        // The first comes at once, when there is nothing to show.
+        ticks.tick().await;
+        loop {
+            ticks.tick().await;
+            let seen = Seen::of(&progress);
+            let line = seen.line(self.started.elapsed());
+            match &self.bar {
+                Some(bar) => {
+                    bar.set_length(seen.bytes_found.max(seen.bytes_read));
+                    bar.set_position(seen.bytes_read);
+                    bar.set_message(line);
+                    bar.tick();
+                }
+                None => self.say(&line),
+            }
+        }
+    }
+
+    /// Takes the bar away.
+    pub(super) fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Counters at one moment.
+struct Seen {
+    bytes_found: u64,
+    bytes_read: u64,
+    records: u64,
+    objects_found: u64,
+    objects_done: u64,
+    objects_failed: u64,
+}
+
+impl Seen {
+    fn of(progress: &Progress) -> Self {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Self {
+            bytes_found: read(&progress.bytes_found),
+            bytes_read: read(&progress.bytes_read),
+            records: read(&progress.records),
+            objects_found: read(&progress.objects_found),
+            objects_done: read(&progress.objects_done),
+            objects_failed: read(&progress.objects_failed),
+        }
+    }
+
+    fn line(&self, elapsed: Duration) -> String {
+        let seconds = elapsed.as_secs_f64().max(1e-3);
+        let mut line = format!("{} records, {:.1} MB/s", self.records, self.bytes_read as f64 / MB / seconds);
+        if self.objects_found > 0 {
+            line += &format!(", {} of {} objects", self.objects_done, self.objects_found);
+        }
+        if self.objects_failed > 0 {
+            line += &format!(" ({} failed)", self.objects_failed);
+        }
+        if let Some(left) = self.left(elapsed) {
+            line += &format!(", {} left", short(left));
+        }
+        line
+    }
+
+    /// At the speed so far; `None` where there is nothing to tell it by.
+    fn left(&self, elapsed: Duration) -> Option<Duration> {
+        let rest = self.bytes_found.checked_sub(self.bytes_read)?;
+        if self.bytes_read == 0 || rest == 0 {
+            return None;
+        }
+        let seconds = elapsed.as_secs_f64() * rest as f64 / self.bytes_read as f64;
+        Duration::try_from_secs_f64(seconds).ok()
+    }
+}
+
+/// A time for people: its two largest units.
+fn short(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(bytes_found: u64, bytes_read: u64, objects_failed: u64) -> Seen {
+        let objects_found = u64::from(bytes_found > 0) * 3;
+        Seen { bytes_found, bytes_read, records: 20, objects_found, objects_done: 1, objects_failed }
+    }
+
+    #[test]
+    fn a_line_has_what_is_known() {
+        let check = |seen: Seen, expected: &str| assert_eq!(seen.line(Duration::from_secs(10)), expected);
+        check(seen(0, 5_000_000, 0), "20 records, 0.5 MB/s");
+        check(seen(40_000_000, 10_000_000, 0), "20 records, 1.0 MB/s, 1 of 3 objects, 30 s left");
+        check(seen(10_000_000, 10_000_000, 2), "20 records, 1.0 MB/s, 1 of 3 objects (2 failed)");
+        check(seen(10_000_000, 0, 0), "20 records, 0.0 MB/s, 1 of 3 objects");
+    }
+
+    #[test]
+    fn times_are_short() {
+        let check = |seconds, expected: &str| assert_eq!(short(Duration::from_secs(seconds)), expected);
+        check(59, "59 s");
+        check(61, "1 min 1 s");
+        check(3_599, "59 min 59 s");
+        check(90_061, "25 h 1 min");
+    }
+}

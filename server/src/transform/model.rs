@@ -1,0 +1,62 @@
+//! The one model of a command: fetched, loaded and warmed before anything is read.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use codecs::{ContentType, Format};
+use transform::settings::{BatchStrategy, ExecutionParameters};
+
+use super::{BatchModel, BatchServer};
+use crate::config::TransformConfig;
+use crate::rt::{self, Priority};
+use crate::serving::{LoadedModel, Loader};
+use crate::store::Source;
+
+/// Calls that may wait for a thread of the pool. Reason: as many as a transform may have under way.
+const QUEUE_LENGTH: usize = 100;
+
+/// The largest payload where nobody says, in MiB; less where many calls at once would have more than the API's 100 MiB.
+const PAYLOAD_MB: u64 = 6;
+
+/// What the calls of a transform may have in flight altogether, in MiB. Reason: the API's.
+const IN_FLIGHT_MB_MAX: u64 = 100;
+
+/// Loads the model that `config` names.
+///
+/// # Errors
+/// When it cannot be had or is refused.
+pub(super) async fn load(config: &TransformConfig) -> anyhow::Result<Arc<LoadedModel>> {
+    let json = ContentType::new(Format::Json);
+    let default_accept = config.default_accept.as_deref();
+    let default_accept = default_accept.map(|text| ContentType::from_accept(Some(text), json));
+    let loader = Loader {
+        scratch: config.scratch.clone(),
+        options: config.load.clone(),
+        default_accept: default_accept.transpose().context("--default-accept")?,
+    };
+    let source = Source::parse(&config.model, &config.aws.0)?;
+    let fetched = source.fetch(&config.scratch).await?;
+    let loaded = rt::blocking(move || loader.load(&loader.open(fetched.path())?)).await;
+    Ok(Arc::new(loaded.with_context(|| format!("model {source}"))?))
+}
+
+/// `model` with the formats that `config` asks for, on a pool of its own.
+///
+/// # Errors
+/// When the system gives no threads, or the formats are not served.
+pub(super) fn publish(config: &TransformConfig, model: Arc<LoadedModel>) -> anyhow::Result<BatchModel> {
+    let batch = BatchServer::start_with(config.workers, QUEUE_LENGTH, Priority::Usual)?;
+    let requested = &config.requested;
+    let (content_type, accept) = (requested.content_type.as_deref(), requested.accept.as_deref());
+    Ok(batch.model("transform", model, content_type, accept)?)
+}
+
+/// What a model says of itself, as a container's `GET /execution-parameters` does.
+pub(super) fn execution_parameters(workers: usize) -> ExecutionParameters {
+    let workers = (workers as u64).clamp(1, IN_FLIGHT_MB_MAX);
+    ExecutionParameters {
+        max_concurrent_transforms: Some(workers),
+        batch_strategy: Some(BatchStrategy::MultiRecord),
+        max_payload_in_mb: Some((IN_FLIGHT_MB_MAX / workers).clamp(1, PAYLOAD_MB)),
+    }
+}
