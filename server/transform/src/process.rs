@@ -30,14 +30,25 @@
 //! assert_eq!(written, b"id-7,0.9\n");
 //! ```
 
+mod csv;
+mod draft;
 mod error;
 mod ids;
+mod json;
+mod kind;
+mod path;
+mod scanner;
 
 pub use error::ProcessError;
 pub use ids::{ObjectId, RecordId};
 
 use codecs::framing::SplitType;
+use memchr::memchr;
 
+use self::draft::Draft;
+use self::json::Added;
+use self::kind::Kind;
+use self::path::{Path, Selector};
 use crate::settings::{AssembleWith, InferenceIds};
 
 /// What a request says of processing, and what that depends on.
@@ -66,7 +77,21 @@ pub struct DataProcessing<'a> {
 /// Filters, joins and inference ids of a transform, parsed and checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Processing {
+    kind: Kind,
     accept: String,
+    input_filter: Filter,
+    joins_input: bool,
+    output_filter: Filter,
+    /// When the job began, if records get ids.
+    started: Option<String>,
+}
+
+/// A path, and what it is for CSV.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Filter {
+    path: Path,
+    /// What it selects of a CSV record.
+    selectors: Vec<Selector>,
 }
 
 impl Processing {
@@ -75,8 +100,24 @@ impl Processing {
     /// # Errors
     /// Which member is wrong, what is expected and found, and where in a path.
     pub fn parse(asked: &DataProcessing<'_>) -> Result<Option<Self>, ProcessError> {
-        let _ = asked;
-        Ok(None)
+        let is_filtered =
+            [asked.input_filter, asked.output_filter].into_iter().flatten().any(|path| path != "$");
+        if !is_filtered && !asked.joins_input && asked.inference_ids.is_none() {
+            return Ok(None);
+        }
+        let (kind, accept) = Kind::of(asked)?;
+        let filter = |member, text: Option<&str>| {
+            let path = Path::parse(member, text.unwrap_or("$"), kind, asked.slices_include_end)?;
+            Ok(Filter { selectors: path.selectors(), path })
+        };
+        Ok(Some(Self {
+            kind,
+            accept,
+            input_filter: filter("DataProcessing.InputFilter", asked.input_filter)?,
+            joins_input: asked.joins_input,
+            output_filter: filter("DataProcessing.OutputFilter", asked.output_filter)?,
+            started: asked.inference_ids.map(|ids| ids.started.clone()),
+        }))
     }
 
     /// The media type that the model must be asked for: processing reads answers as the kind of the records.
@@ -86,13 +127,13 @@ impl Processing {
 
     /// Whether a request is the record, byte for byte: then [`Self::request`] need not be called.
     pub fn sends_records_whole(&self) -> bool {
-        true
+        self.input_filter.path.is_root()
     }
 
     /// Whether what is written is the answer, byte for byte: then neither [`Self::split_answer`] nor [`Self::response`] need be
     /// called.
     pub fn writes_answers_whole(&self) -> bool {
-        true
+        self.output_filter.path.is_root() && !self.joins_input && self.started.is_none()
     }
 
     /// Appends what is sent of `record` to `out`: with the end of line that the record has, so that requests of several records
@@ -101,7 +142,15 @@ impl Processing {
     /// # Errors
     /// What the filter expects of the record and does not find.
     pub fn request(&self, record: &[u8], out: &mut Vec<u8>) -> Result<(), ProcessError> {
-        out.extend_from_slice(record);
+        if self.sends_records_whole() {
+            out.extend_from_slice(record);
+            return Ok(());
+        }
+        let (line, end) = if self.kind.is_line() { csv::split_line(record) } else { (record, &[][..]) };
+        let start = out.len();
+        out.extend_from_slice(line);
+        self.filter(&self.input_filter, out, start, "the record").inspect_err(|_| out.truncate(start))?;
+        out.extend_from_slice(end);
         Ok(())
     }
 
@@ -110,8 +159,30 @@ impl Processing {
     /// # Errors
     /// When there are more answers than records, or fewer.
     pub fn split_answer<'b>(&self, answer: &'b [u8], records: usize) -> Result<Vec<&'b [u8]>, ProcessError> {
-        let _ = records;
-        Ok(vec![answer])
+        if !self.kind.is_line() {
+            return if records == 1 {
+                Ok(vec![answer])
+            } else {
+                Err(ProcessError::Count { expected: records, found: 1 })
+            };
+        }
+        let mut answers = Vec::with_capacity(records);
+        let mut rest = answer;
+        while !rest.is_empty() {
+            let (line, behind) = rest.split_at(memchr(b'\n', rest).map_or(rest.len(), |newline| newline + 1));
+            if answers.len() == records {
+                let found = records + 1 + memchr::memchr_iter(b'\n', behind).count();
+                let is_open = usize::from(behind.last().is_some_and(|&last| last != b'\n'));
+                return Err(ProcessError::Count { expected: records, found: found + is_open });
+            }
+            answers.push(csv::split_line(line).0);
+            rest = behind;
+        }
+        match answers[..] {
+            [line] if records > 1 && self.kind == Kind::Csv => csv::split_fields(line, records),
+            _ if answers.len() == records => Ok(answers),
+            _ => Err(ProcessError::Count { expected: records, found: answers.len() }),
+        }
     }
 
     /// Appends what is written of `record`, whose answer is `answer`, to `out`; CSV and JSON Lines end with one `\n`. On an error
@@ -126,8 +197,84 @@ impl Processing {
         id: RecordId<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), ProcessError> {
-        let _ = (record, id);
-        out.extend_from_slice(answer);
+        let start = out.len();
+        let written = match self.kind {
+            Kind::Csv => self.csv_response(record, answer, id, out),
+            Kind::Json | Kind::JsonLines => self.json_response(record, answer, id, out),
+        };
+        written.inspect_err(|_| out.truncate(start))?;
+        if self.kind.is_line() {
+            out.push(b'\n');
+        }
         Ok(())
+    }
+
+    fn csv_response(
+        &self,
+        record: &[u8],
+        answer: &[u8],
+        id: RecordId<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), ProcessError> {
+        let start = out.len();
+        if self.joins_input {
+            out.extend_from_slice(csv::split_line(record).0);
+            out.push(b',');
+        }
+        out.extend_from_slice(csv::split_line(answer).0);
+        self.filter(&self.output_filter, out, start, self.written())?;
+        if let Some(started) = &self.started {
+            for piece in [b",", &id.uuid()[..], b",", started.as_bytes()] {
+                out.extend_from_slice(piece);
+            }
+        }
+        Ok(())
+    }
+
+    fn json_response(
+        &self,
+        record: &[u8],
+        answer: &[u8],
+        id: RecordId<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), ProcessError> {
+        let (start, answer) = (out.len(), json::trim(answer));
+        if self.joins_input {
+            scanner::document(answer, "the answer")?;
+            out.extend_from_slice(json::trim(record));
+            let added = [Added { name: "SageMakerOutput", value: answer }];
+            json::add(Draft::new(out, start, "the record"), "SageMakerInput", &added)?;
+        } else {
+            out.extend_from_slice(answer);
+        }
+        self.filter(&self.output_filter, out, start, self.written())?;
+        let Some(started) = &self.started else { return Ok(()) };
+        let [id, started] = [&id.uuid()[..], started.as_bytes()].map(|text| [b"\"", text, b"\""].concat());
+        let id = Added { name: "SageMakerInferenceId", value: &id };
+        let time = Added { name: "SageMakerInferenceTime", value: &started };
+        json::add(Draft::new(out, start, self.written()), "SageMakerOutput", &[id, time])
+    }
+
+    /// What the output filter sees, in words.
+    fn written(&self) -> &'static str {
+        if self.joins_input { "the joined record" } else { "the answer" }
+    }
+
+    /// Puts what `filter` selects of what stands in `out` from `start` on in its place.
+    fn filter(
+        &self,
+        filter: &Filter,
+        out: &mut Vec<u8>,
+        start: usize,
+        what: &'static str,
+    ) -> Result<(), ProcessError> {
+        if filter.path.is_root() {
+            return Ok(());
+        }
+        let draft = Draft::new(out, start, what);
+        match self.kind {
+            Kind::Csv => csv::select(&filter.path, &filter.selectors, draft),
+            Kind::Json | Kind::JsonLines => json::select(&filter.path, draft),
+        }
     }
 }

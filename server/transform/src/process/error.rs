@@ -61,3 +61,24 @@ pub enum ProcessError {
         found: usize,
     },
 }
+
+impl ProcessError {
+    /// `text` is not of its format at `byte`.
+    #[cold]
+    pub(super) fn malformed(text: &'static str, bytes: &[u8], byte: usize, expected: &'static str) -> Self {
+        Self::Malformed { text, byte, expected, found: found(&bytes[byte.min(bytes.len())..]) }
+    }
+}
+
+/// What stands in `bytes`, printable whatever it is, and cut short: one line of a log.
+#[cold]
+pub(super) fn found(bytes: &[u8]) -> String {
+    /// The most bytes that are shown. Reason: they are enough to find the place.
+    const SHOWN_BYTES_MAX: usize = 40;
+    if bytes.is_empty() {
+        return "the end".to_owned();
+    }
+    let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN_BYTES_MAX)]);
+    let ellipsis = if bytes.len() > SHOWN_BYTES_MAX { "…" } else { "" };
+    format!("{shown:?}{ellipsis}")
+}
