@@ -165,16 +165,10 @@ impl Run {
 
     /// Some of its records, as a run: half of one that was refused, say.
     pub fn part(&self, records: Range<usize>) -> Self {
-        let (first, last) = (
-            self.range(records.start).start,
-            self.ends[records.end - 1] as usize,
-        );
+        let (first, last) = (self.range(records.start).start, self.ends[records.end - 1] as usize);
         Self {
             bytes: self.bytes.slice(first..last),
-            ends: self.ends[records.clone()]
-                .iter()
-                .map(|end| end - first as u32)
-                .collect(),
+            ends: self.ends[records.clone()].iter().map(|end| end - first as u32).collect(),
             start: self.position(records.start),
             split_type: self.split_type,
             strategy: self.strategy,
@@ -184,17 +178,9 @@ impl Run {
 
     /// Where the record at `index` lies in `bytes`, without blank lines before it.
     fn range(&self, index: usize) -> Range<usize> {
-        let from = if index == 0 {
-            0
-        } else {
-            self.ends[index - 1] as usize
-        };
+        let from = if index == 0 { 0 } else { self.ends[index - 1] as usize };
         let to = self.ends[index] as usize;
-        let blank = if self.has_blank_lines {
-            blank_lines(&self.bytes[from..to])
-        } else {
-            0
-        };
+        let blank = if self.has_blank_lines { blank_lines(&self.bytes[from..to]) } else { 0 };
         from + blank..to
     }
 }
@@ -222,3 +208,6 @@ fn blank_lines(text: &[u8]) -> usize {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
