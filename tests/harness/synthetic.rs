@@ -22,9 +22,6 @@ pub const OUTPUT: &str = "sink";
 /// The input's key.
 pub const KEY: &str = "in/rows.csv";
 
-/// Its entity tag.
-const E_TAG: &str = "\"a-function-of-the-place\"";
-
 /// Bytes of the input that are made at once. Reason: whole rows, and small beside a part.
 const PIECE_BYTES: usize = 4096 * ROW_BYTES;
 
@@ -36,13 +33,21 @@ pub struct Synthetic {
     count: u64,
     /// Bytes of the input that were sent.
     read: AtomicU64,
+    /// Which version of the input this is.
+    version: AtomicU64,
     sink: Sink,
 }
 
 impl Synthetic {
     /// Of `count` rows.
     pub fn new(count: u64, seed: u64) -> Self {
-        Self { rows: Rows { seed }, count, read: AtomicU64::new(0), sink: Sink::default() }
+        Self {
+            rows: Rows { seed },
+            count,
+            read: AtomicU64::new(0),
+            version: AtomicU64::new(1),
+            sink: Sink::default(),
+        }
     }
 
     /// The input's bytes.
@@ -65,6 +70,16 @@ impl Synthetic {
         self.read.load(Ordering::Relaxed)
     }
 
+    /// Another version of the input stands there from now on.
+    pub fn change(&self) {
+        self.version.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Its entity tag.
+    fn e_tag(&self) -> String {
+        format!("\"a-function-of-the-place-{}\"", self.version.load(Ordering::Relaxed))
+    }
+
     /// What was written.
     pub fn sink(&self) -> &Sink {
         &self.sink
@@ -79,7 +94,7 @@ impl Synthetic {
     pub(crate) fn answer(&self, head: &Head, body: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
         match bucket_and_key(head) {
             (OUTPUT, key) => self.sink.answer(head, key, body, to),
-            (_, "") => listed(head, &[(KEY.to_owned(), self.bytes())], to),
+            (_, "") => listed(head, &[(KEY.to_owned(), self.bytes(), self.e_tag())], to),
             (_, KEY) => self.object(head, to),
             _ => refuse(to, "404 Not Found", "NoSuchKey"),
         }
@@ -87,7 +102,8 @@ impl Synthetic {
 
     /// HEAD and GET of the input.
     fn object(&self, head: &Head, to: &mut impl Write) -> io::Result<()> {
-        if head.header("if-match").is_some_and(|e_tag| e_tag != E_TAG && e_tag != E_TAG.trim_matches('"')) {
+        let e_tag = self.e_tag();
+        if head.header("if-match").is_some_and(|wanted| wanted != e_tag) {
             return refuse(to, "412 Precondition Failed", "PreconditionFailed");
         }
         let size = self.bytes();
@@ -99,7 +115,7 @@ impl Synthetic {
         let length = end - from;
         write!(
             to,
-            "HTTP/1.1 {status}\r\nETag: {E_TAG}\r\nLast-Modified: Thu, 01 Jan 2026 00:00:00 GMT\r\n\
+            "HTTP/1.1 {status}\r\nETag: {e_tag}\r\nLast-Modified: Thu, 01 Jan 2026 00:00:00 GMT\r\n\
              Accept-Ranges: bytes\r\nContent-Type: text/csv\r\nContent-Range: bytes {from}-{last}/{size}\r\n\
              Content-Length: {length}\r\n\r\n"
         )?;
@@ -138,8 +154,8 @@ fn range(range: Option<&str>, size: u64) -> Option<(u64, u64)> {
     (from < size && from < end).then_some((from, end.min(size)))
 }
 
-/// Answers ListObjectsV2 of a bucket of `objects`, sorted keys and their sizes.
-fn listed(head: &Head, objects: &[(String, u64)], to: &mut impl Write) -> io::Result<()> {
+/// Answers ListObjectsV2 of a bucket of `objects`: sorted keys, their sizes and entity tags.
+fn listed(head: &Head, objects: &[(String, u64, String)], to: &mut impl Write) -> io::Result<()> {
     if head.method() == "HEAD" || head.method() == "PUT" {
         return answer(to, "200 OK", "", b"");
     }
@@ -148,7 +164,7 @@ fn listed(head: &Head, objects: &[(String, u64)], to: &mut impl Write) -> io::Re
     let after = head.query("start-after").unwrap_or_default();
     let mut contents = String::new();
     let mut folders: Vec<String> = Vec::new();
-    for (key, size) in objects.iter().filter(|(key, _)| key.starts_with(&prefix) && *key > after) {
+    for (key, size, e_tag) in objects.iter().filter(|(key, ..)| key.starts_with(&prefix) && *key > after) {
         let rest = &key[prefix.len()..];
         match delimiter.as_ref().and_then(|delimiter| rest.find(delimiter.as_str())) {
             Some(at) => {
@@ -160,7 +176,7 @@ fn listed(head: &Head, objects: &[(String, u64)], to: &mut impl Write) -> io::Re
             None => {
                 contents += &format!(
                     "<Contents><Key>{key}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified>\
-                     <ETag>{E_TAG}</ETag><Size>{size}</Size><StorageClass>STANDARD</StorageClass></Contents>"
+                     <ETag>{e_tag}</ETag><Size>{size}</Size><StorageClass>STANDARD</StorageClass></Contents>"
                 );
             }
         }

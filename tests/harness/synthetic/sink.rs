@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
-use std::sync::Mutex;
+use std::sync::{Condvar, Mutex};
 
 use flate2::Crc;
 
@@ -16,6 +16,15 @@ const KEPT_BYTES_MAX: u64 = 1 << 20;
 #[derive(Debug, Default)]
 pub struct Sink {
     state: Mutex<State>,
+    /// Whether parts are held, and how many are.
+    gate: Mutex<Gate>,
+    opened: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Gate {
+    is_closed: bool,
+    waiting: usize,
 }
 
 #[derive(Debug, Default)]
@@ -85,6 +94,25 @@ impl Sink {
         self.state.lock().unwrap().uploads.len()
     }
 
+    /// From now on, parts are not answered, or are again.
+    pub fn hold(&self, is_closed: bool) {
+        self.gate.lock().unwrap().is_closed = is_closed;
+        self.opened.notify_all();
+    }
+
+    /// How many parts wait to be answered.
+    pub fn held(&self) -> usize {
+        self.gate.lock().unwrap().waiting
+    }
+
+    /// Waits while parts are held.
+    fn pass(&self) {
+        let mut gate = self.gate.lock().unwrap();
+        gate.waiting += 1;
+        gate = self.opened.wait_while(gate, |gate| gate.is_closed).unwrap();
+        gate.waiting -= 1;
+    }
+
     /// Answers a request.
     pub(super) fn answer(
         &self,
@@ -114,9 +142,10 @@ impl Sink {
         }
     }
 
-    fn listing(&self) -> Vec<(String, u64)> {
+    fn listing(&self) -> Vec<(String, u64, String)> {
         let state = self.state.lock().unwrap();
-        state.objects.iter().map(|(key, object)| (key.clone(), object.bytes())).collect()
+        let listed = |(key, object): (&String, &Kept)| (key.clone(), object.bytes(), e_tag(&object.parts));
+        state.objects.iter().map(listed).collect()
     }
 
     fn uploads(&self, head: &Head, to: &mut impl Write) -> io::Result<()> {
@@ -153,6 +182,7 @@ impl Sink {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         let number = head.query("partNumber").and_then(|number| number.parse().ok());
+        self.pass();
         let e_tag = e_tag(std::slice::from_ref(&part));
         let mut state = self.state.lock().unwrap();
         let is_taken = match (state.uploads.get_mut(id), number) {
