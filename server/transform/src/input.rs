@@ -1,6 +1,14 @@
 //! Which objects a transform reads, and where the output of each goes.
 
+mod key;
+mod listing;
+mod manifest;
+
 use object_store::path::Path;
+
+pub use key::{OUTPUT_SUFFIX, output_path};
+pub use listing::{Found, InputError, Listing};
+pub use manifest::{ENTRIES_MAX, MANIFEST_BYTES_MAX, Manifest, ManifestError};
 
 /// An object to transform.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,16 +1,20 @@
 //! All objects of a transform: listed, planned, carried through the pipeline side by side, and summed up.
 
+mod budget;
 mod capture;
+mod run;
 mod shard;
+mod summary;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
 use object_store::path::Path;
-use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use crate::journal::Journal;
-use crate::progress::{Failure, Listener, Progress};
+use crate::journal::{Done, Journal};
+use crate::progress::{Listener, Progress};
 use crate::settings::Settings;
 use crate::store::Store;
 
@@ -34,8 +38,10 @@ pub struct Job<M> {
     pub shard: Option<Shard>,
     /// Where lists of the inputs and outputs go, if anywhere (`DataCaptureConfig`).
     pub capture: Option<Capture>,
-    /// What is done, durably.
+    /// What is done, durably. It is left to who opened it to remove it when the transform is complete.
     pub journal: Journal,
+    /// What the journal said was done when it was opened.
+    pub done: Done,
     /// The model.
     pub model: Arc<M>,
     /// The digest of the model's artifact, of which, with the settings, a journal must be.
@@ -48,8 +54,10 @@ pub struct Job<M> {
     pub stop: watch::Receiver<Stop>,
 }
 
+pub use budget::{LARGE_AT_ONCE, OBJECTS_AT_ONCE};
 pub use capture::Capture;
-pub use shard::Shard;
+pub use shard::{CUT_BYTES_MIN, Part, SHARES_FOLDER, Shard};
+pub use summary::{Counts, FAILURES_KEPT, Outcome, Summary};
 
 /// Whether a transform should end, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -62,26 +70,3 @@ pub enum Stop {
     /// End for now: what is under way stays for the next run to go on with.
     Suspend,
 }
-
-/// How a transform ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Outcome {
-    /// Every object has its output.
-    Completed,
-    /// Some have none.
-    Failed,
-    /// It was stopped.
-    Stopped,
-}
-
-/// What became of a transform.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Summary {
-    /// How it ended.
-    pub outcome: Outcome,
-    /// The first failures, at most [`FAILURES_KEPT`]; all went to the listener.
-    pub failures: Vec<Failure>,
-}
-
-/// Failures that a summary keeps. Reason: a person reads the first few; the rest is in the log.
-pub const FAILURES_KEPT: usize = 100;

@@ -114,6 +114,8 @@ pub struct Settings {
     pub assemble_with: AssembleWith,
     /// Filters, joins and inference ids; `None`: answers are written as they come.
     pub processing: Option<Processing>,
+    /// Whether the processing gives records ids, which depend on how many records come before.
+    pub numbers_records: bool,
     /// How often a call is tried again.
     pub retries: u32,
     /// How long a call may take.
@@ -137,6 +139,7 @@ impl Default for Settings {
             concurrency: 1,
             assemble_with: AssembleWith::None,
             processing: None,
+            numbers_records: false,
             retries: RETRIES_DEFAULT,
             timeout: TIMEOUT_DEFAULT,
             error_policy: ErrorPolicy::Fail,

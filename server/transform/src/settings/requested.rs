@@ -118,6 +118,7 @@ impl Requested {
         let accept = settings.processing.as_ref().map(|processing| processing.accept().to_owned());
         settings.accept = self.accept.or(accept);
         settings.content_type = self.content_type;
+        settings.numbers_records = self.ids.is_some();
         Ok(Resolved { settings, notice })
     }
 

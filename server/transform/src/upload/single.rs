@@ -66,16 +66,16 @@ async fn settle(
     standing: &Standing,
     bytes: &Bytes,
 ) -> std::result::Result<Option<Option<String>>, WriteError> {
-    let found = target.stat().await?;
-    if let Some(found) = found.as_ref().filter(|found| found.meta.size == bytes.len() as u64) {
+    let found = target.stat().await?.map(|found| found.meta);
+    if let Some(found) = found.as_ref().filter(|found| found.size == bytes.len() as u64) {
         let read = || async { target.store.objects.get(target.path()).await?.bytes().await };
         match retry::retried(bytes.len(), read).await {
-            Ok(stored) if stored == bytes => return Ok(Some(found.meta.e_tag.clone())),
+            Ok(stored) if stored == bytes => return Ok(Some(found.e_tag.clone())),
             Ok(_) | Err(Error::NotFound { .. }) => {}
             Err(error) => return Err(target.failed()(error)),
         }
     }
-    let now = Standing::of(found.as_ref().map(|found| &found.meta));
+    let now = Standing::of(found.as_ref());
     if now == *standing { Ok(None) } else { Err(target.conflict(standing, &now)) }
 }
 

@@ -1,0 +1,1 @@
+//! Transforms of a fake model over stores in memory.

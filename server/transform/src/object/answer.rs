@@ -1,0 +1,228 @@
+//! A run of records answered: sent, processed, put together, and the refused ones singled out. It is one task.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use super::call::{call, is_overload};
+use super::error::RecordError;
+use super::named::named_record;
+use super::rejected::Rejected;
+use super::work::Work;
+use crate::batch::Run;
+use crate::model::Model;
+use crate::process::{ObjectId, Processing};
+use crate::progress::Progress;
+use crate::settings::{AssembleWith, BatchStrategy, ErrorPolicy, PayloadLimit, Settings};
+
+/// What is written of a run.
+#[derive(Debug, Default)]
+pub(super) struct Answered {
+    pub(super) bytes: Vec<u8>,
+    /// Records that the model refused, in their order, where they are put aside.
+    pub(super) rejected: Vec<Rejected>,
+}
+
+/// A run on its way through the model.
+struct Answering<'a, M> {
+    work: &'a Work<M>,
+    object: &'a ObjectId,
+    run: &'a Run,
+    answered: Answered,
+}
+
+/// What is written of `run`.
+///
+/// # Errors
+/// When a record is refused and the policy is to fail, or a refusal is no record's fault.
+pub(super) async fn answer<M: Model>(
+    work: &Work<M>,
+    object: &ObjectId,
+    run: &Run,
+) -> Result<Answered, RecordError> {
+    let mut answering = Answering { work, object, run, answered: Answered::default() };
+    match run.strategy {
+        BatchStrategy::MultiRecord => answering.together(0..run.records()).await?,
+        BatchStrategy::SingleRecord => {
+            for index in 0..run.records() {
+                answering.together(index..index + 1).await?;
+            }
+        }
+    }
+    answering.separate_from_before();
+    Ok(answering.answered)
+}
+
+impl<M: Model> Answering<'_, M> {
+    /// Sends `records` in one call. If it is refused and the policy is to go on, they are halved until it is known which is to
+    /// blame: 2 × log2 calls for each bad record.
+    async fn together(&mut self, records: Range<usize>) -> Result<(), RecordError> {
+        let mut open = vec![records];
+        while let Some(records) = open.pop() {
+            let written = self.answered.bytes.len();
+            let Err(error) = self.send(&records).await else { continue };
+            self.answered.bytes.truncate(written);
+            let is_no_records_fault = error.status.is_some_and(is_overload);
+            if self.work.settings.error_policy == ErrorPolicy::Fail || is_no_records_fault {
+                return Err(error);
+            }
+            if records.len() == 1 {
+                self.reject(records.start, error);
+            } else {
+                let middle = records.start + records.len() / 2;
+                open.extend([middle..records.end, records.start..middle]);
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends what is written of `records`.
+    async fn send(&mut self, records: &Range<usize>) -> Result<(), RecordError> {
+        let body = self.body(records)?;
+        let answer = call(self.work, body).await.map_err(|refused| {
+            let named = named_record(&refused.refusal.message, records.len()).map(|row| row - 1);
+            let single = (records.len() == 1).then_some(0);
+            let index = named.or(single);
+            RecordError {
+                at: self.run.position(records.start + index.unwrap_or(0)),
+                is_exact: index.is_some(),
+                status: Some(refused.refusal.status),
+                attempts: refused.attempts,
+                reason: refused.refusal.message,
+            }
+        })?;
+        let written = self.answered.bytes.len();
+        self.separate(records);
+        let before = self.answered.bytes.len();
+        match self.work.settings.processing.as_ref().filter(|processing| !processing.writes_answers_whole()) {
+            Some(processing) => self.process(processing, records, &answer)?,
+            None => self.answered.bytes.extend_from_slice(&answer),
+        }
+        if self.answered.bytes.len() == before {
+            // An empty answer contributes nothing, no newline either.
+            self.answered.bytes.truncate(written);
+        } else {
+            self.end_line();
+        }
+        Ok(())
+    }
+
+    /// What is sent of `records`.
+    fn body(&self, records: &Range<usize>) -> Result<Bytes, RecordError> {
+        let processing = self.work.settings.processing.as_ref();
+        let Some(processing) = processing.filter(|processing| !processing.sends_records_whole()) else {
+            return Ok(self.whole(records));
+        };
+        let mut body = Vec::new();
+        for index in records.clone() {
+            let record = self.run.record(index);
+            processing.request(&record, &mut body).map_err(|error| self.blame(index, error))?;
+        }
+        Ok(Bytes::from(body))
+    }
+
+    /// `records` as they are sent when nothing filters them.
+    fn whole(&self, records: &Range<usize>) -> Bytes {
+        match self.run.strategy {
+            BatchStrategy::SingleRecord => self.run.content(records.start),
+            BatchStrategy::MultiRecord if records.len() == self.run.records() => self.run.payload(),
+            BatchStrategy::MultiRecord => self.run.part(records.clone()).payload(),
+        }
+    }
+
+    /// Appends what is written of `records`, whose answers are in `answer`.
+    fn process(
+        &mut self,
+        processing: &Processing,
+        records: &Range<usize>,
+        answer: &[u8],
+    ) -> Result<(), RecordError> {
+        let answers = processing.split_answer(answer, records.len()).map_err(|error| {
+            let is_exact = records.len() == 1;
+            RecordError { is_exact, ..self.blame(records.start, error) }
+        })?;
+        for (index, answer) in records.clone().zip(answers) {
+            let record = self.run.record(index);
+            let id = self.object.record(self.run.start.record + index as u64);
+            let written = processing.response(&record, answer, id, &mut self.answered.bytes);
+            written.map_err(|error| self.blame(index, error))?;
+        }
+        Ok(())
+    }
+
+    /// Puts a placeholder for the record at `index`, or puts it aside.
+    fn reject(&mut self, index: usize, error: RecordError) {
+        Progress::add(&self.work.progress.records_refused, 1);
+        let record = self.run.record(index);
+        if self.work.settings.error_policy == ErrorPolicy::Placeholder {
+            self.separate(&(index..index + 1));
+            self.placeholder(index, &record, &error.reason);
+            self.end_line();
+        }
+        self.answered.rejected.push(Rejected { error, record });
+    }
+
+    /// `ERROR` in the answer's format: processed like an answer where that is possible, so that a joined line has its input.
+    fn placeholder(&mut self, index: usize, record: &[u8], reason: &str) {
+        let text = placeholder_text(&self.work.settings, reason);
+        let written = self.answered.bytes.len();
+        if let Some(processing) = &self.work.settings.processing {
+            let id = self.object.record(self.run.start.record + index as u64);
+            if processing.response(record, text.as_bytes(), id, &mut self.answered.bytes).is_ok() {
+                return;
+            }
+            self.answered.bytes.truncate(written);
+        }
+        self.answered.bytes.extend_from_slice(text.as_bytes());
+    }
+
+    /// A newline before what is written of `records` where lines of text would run together although the records were, or could
+    /// have been, sent in one call: between the halves of a refused batch, and between the pieces of an endless payload.
+    fn separate(&mut self, records: &Range<usize>) {
+        let is_half = self.run.strategy == BatchStrategy::MultiRecord && records.start > 0;
+        if is_half && !self.answered.bytes.is_empty() && !self.answered.bytes.ends_with(b"\n") {
+            self.answered.bytes.push(b'\n');
+        }
+    }
+
+    /// A newline before the whole run where it is a piece of an endless payload and not the first. Whether the piece before ends
+    /// with one is not known here; the answers of one model all do, or none does.
+    fn separate_from_before(&mut self) {
+        let bytes = &mut self.answered.bytes;
+        let is_later_piece =
+            self.work.settings.payload_limit == PayloadLimit::Endless && self.run.start.byte > 0;
+        if is_later_piece && !bytes.is_empty() && !bytes.ends_with(b"\n") {
+            bytes.insert(0, b'\n');
+        }
+    }
+
+    /// The newline of `AssembleWith`.
+    fn end_line(&mut self) {
+        if self.work.settings.assemble_with == AssembleWith::Line && !self.answered.bytes.ends_with(b"\n") {
+            self.answered.bytes.push(b'\n');
+        }
+    }
+
+    fn blame(&self, index: usize, error: impl std::fmt::Display) -> RecordError {
+        RecordError {
+            at: self.run.position(index),
+            is_exact: true,
+            status: None,
+            attempts: 0,
+            reason: error.to_string(),
+        }
+    }
+}
+
+/// What stands for an answer that there is not.
+fn placeholder_text(settings: &Settings, reason: &str) -> String {
+    let media_type = settings.accept.as_deref().or(settings.content_type.as_deref()).unwrap_or_default();
+    let essence = media_type.split(';').next().unwrap_or_default().trim();
+    if ["application/json", "application/jsonlines", "application/x-jsonlines", "application/jsonl"]
+        .iter()
+        .any(|json| essence.eq_ignore_ascii_case(json))
+    {
+        return serde_json::json!({ "error": reason }).to_string();
+    }
+    "ERROR".to_owned()
+}
