@@ -2,6 +2,8 @@
 //!
 //! What `object_store` cannot name (keys with empty segments or dots) it cannot reach, here as with S3.
 
+mod uploads;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -43,7 +45,14 @@ pub struct Bucket {
 impl Directory {
     /// A bucket as an `object_store`; what is asked of one that is not there fails as not found.
     pub fn bucket(self: &Arc<Self>, name: &str) -> Arc<dyn ObjectStore> {
-        Arc::new(Bucket { store: Arc::clone(self), name: name.to_owned() })
+        Arc::new(Bucket::new(self, name))
+    }
+}
+
+impl Bucket {
+    /// A bucket of `store`; what is asked of one that is not there fails as not found.
+    pub fn new(store: &Arc<Directory>, name: &str) -> Self {
+        Self { store: Arc::clone(store), name: name.to_owned() }
     }
 }
 
