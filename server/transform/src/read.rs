@@ -179,3 +179,6 @@ pub fn open(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

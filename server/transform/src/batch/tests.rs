@@ -275,7 +275,7 @@ fn naive(settings: &Settings, object: &[u8], limit: usize) -> (Vec<Vec<Vec<u8>>>
         }
         match batches.last_mut() {
             Some(batch) if batch.iter().map(Vec::len).sum::<usize>() + record.len() <= limit => {
-                batch.push(record)
+                batch.push(record);
             }
             _ => batches.push(vec![record]),
         }

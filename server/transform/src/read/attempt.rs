@@ -74,7 +74,13 @@ impl RangeReader {
         }
         let mut stream = result.into_stream();
         while let Some(piece) = in_time(stream.next()).await? {
-            let piece = piece.map_err(|error| self.failure(error, collected.missing().start))?;
+            let missing = collected.missing();
+            let piece = match piece {
+                Ok(piece) => piece,
+                // It broke behind its last byte.
+                Err(_) if missing.is_empty() => break,
+                Err(error) => return Err(self.failure(error, missing.start)),
+            };
             collected.push(piece).map_err(|range| Failure::Final(self.overlong(&range)))?;
         }
         Ok(())
@@ -161,7 +167,7 @@ impl Collected {
     fn push(&mut self, piece: Bytes) -> Result<(), Range<u64>> {
         let missing = self.missing();
         if piece.len() as u64 > missing.end - missing.start {
-            return Err(missing);
+            return Err(self.range.clone());
         }
         if piece.len() as u64 == self.length() {
             self.whole = Some(piece);

@@ -12,8 +12,8 @@ const PIECE_BYTES: usize = 256 << 10;
 /// The base-2 logarithm of the largest window of deflate.
 const WINDOW_BITS: u8 = 15;
 
-/// The two bytes that a member starts with.
-const MAGIC: [u8; 2] = [0x1F, 0x8B];
+/// The first byte of a member. The next is looked at with the rest of its header.
+const MAGIC: u8 = 0x1F;
 
 /// What is wrong with packed bytes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -97,16 +97,15 @@ impl Gunzip {
 
     /// Starts a member, which must look like one: behind another, zeros or garbage are no member.
     fn begin(&self) -> Result<Decompress, GunzipError> {
-        let begun = &self.packed[..self.packed.len().min(MAGIC.len())];
-        if MAGIC.starts_with(begun) {
+        let first = self.packed[0];
+        if first == MAGIC {
             return Ok(Decompress::new_gzip(WINDOW_BITS));
         }
         let expected = match self.byte {
             0 => "a gzip member, which starts with 1f 8b",
             _ => "another gzip member, which starts with 1f 8b, or the end",
         };
-        let found: Vec<String> = begun.iter().map(|byte| format!("{byte:02x}")).collect();
-        Err(self.error(expected, found.join(" ")))
+        Err(self.error(expected, format!("{first:02x}")))
     }
 
     fn error(&self, expected: &'static str, found: String) -> GunzipError {
