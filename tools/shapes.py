@@ -21,6 +21,7 @@ SERVED = {
         CreateModel DescribeModel DeleteModel ListModels
         CreateEndpointConfig DescribeEndpointConfig DeleteEndpointConfig ListEndpointConfigs
         CreateEndpoint DescribeEndpoint UpdateEndpoint DeleteEndpoint ListEndpoints UpdateEndpointWeightsAndCapacities
+        CreateTransformJob DescribeTransformJob ListTransformJobs StopTransformJob
         AddTags ListTags DeleteTags Search ListMonitoringSchedules ListAliases
     """,
     "application-autoscaling": """

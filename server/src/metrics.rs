@@ -15,6 +15,7 @@ mod process;
 mod registry;
 mod sharded;
 mod text;
+mod transforms;
 mod variant;
 
 use std::collections::BTreeMap;
@@ -31,6 +32,7 @@ pub use period::Times;
 pub use pool::Pool;
 pub use process::{Process, machine_bytes};
 pub use registry::Registry;
+pub use transforms::Transforms;
 pub use variant::{VariantLabels, VariantMetrics, VariantPeriod};
 
 use text::Text;
@@ -71,6 +73,21 @@ const BACKLOGS: [(&str, &str); 4] = [
     ("clary_async_backlog_per_instance", "The same, over the endpoint's instances."),
     ("clary_async_oldest_age_seconds", "How long the oldest has waited."),
     ("clary_async_backlog_without_capacity", "1 while requests wait and no instance is there, else 0."),
+];
+/// Transform jobs by what they are at: a gauge.
+const TRANSFORM_JOBS: (&str, &str) = ("clary_transform_jobs", "Transform jobs that run or wait for their turn.");
+/// Transform jobs by how they ended: a counter.
+const TRANSFORM_JOBS_ENDED: (&str, &str) = ("clary_transform_jobs_ended_total", "Transform jobs that ended.");
+/// What all transform jobs did: counters, and what is said of each.
+const TRANSFORM_COUNTERS: [(&str, &str); 8] = [
+    ("clary_transform_objects_total", "Objects whose output was written."),
+    ("clary_transform_failures_total", "Objects that failed."),
+    ("clary_transform_records_total", "Records answered."),
+    ("clary_transform_records_refused_total", "Records refused, and replaced or quarantined."),
+    ("clary_transform_bytes_read_total", "Bytes read, as they are stored."),
+    ("clary_transform_bytes_written_total", "Bytes written."),
+    ("clary_transform_calls_total", "Calls of models."),
+    ("clary_transform_retries_total", "Calls of models that were tried again."),
 ];
 const LAST_REQUEST: &str = "clary_last_request_timestamp_seconds";
 /// Prometheus' own name for it.
@@ -185,6 +202,8 @@ pub struct Metrics {
     pub shadow_dropped: Counter,
     /// The threads of the compute pool.
     pub pool: Pool,
+    /// Transform jobs.
+    pub transforms: Transforms,
     rejected: ByCode,
     registry: Arc<Registry>,
     variants: Mutex<Variants>,
@@ -221,6 +240,7 @@ impl Default for Metrics {
             capture_dropped: counter(&registry, CAPTURE_DROPPED, &[]),
             shadow_dropped: counter(&registry, SHADOW_DROPPED, &[]),
             pool: Pool::new(base),
+            transforms: Transforms::default(),
             rejected: ByCode::new(&registry, REJECTED, &[]),
             registry,
             variants: Mutex::default(),
@@ -316,6 +336,7 @@ impl Metrics {
         page::derived(&mut text, &self.living(), &self.pool, now);
         page::pool(&mut text, &self.pool, now);
         page::backlogs(&mut text, &self.backlogs());
+        self.transforms.show(&mut text);
         page::process(&mut text, &Process::read());
         let page = text.finish();
         self.page_bytes.store(page.len(), Ordering::Relaxed);
@@ -446,7 +467,8 @@ mod tests {
                 + DERIVED.len()
                 + BACKLOGS.len()
                 + POOL.len()
-                + 2
+                + TRANSFORM_COUNTERS.len()
+                + 4
         );
         assert!(helps.iter().all(|help| help.ends_with('.')), "{helps:?}");
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use objects::{Domains, S3Wire};
 use telemetry::Telemetry;
 use wire::Scope;
@@ -11,6 +12,7 @@ use crate::buckets::Buckets;
 use crate::control::async_inference::Dispatcher;
 use crate::control::autoscaling::Scaler;
 use crate::control::sampler::Live;
+use crate::control::transform::TransformJobs;
 use crate::control::{Alarms, Control, Database};
 use crate::metrics::Metrics;
 use crate::serving::capture::CaptureQueue;
@@ -39,6 +41,8 @@ pub struct Platform {
     pub access: Arc<access::Access>,
     /// Requests that are answered to S3.
     pub async_queue: Arc<Dispatcher>,
+    /// Transform jobs.
+    pub transforms: Arc<TransformJobs>,
     /// Captured requests on their way to their bucket.
     pub capture: CaptureQueue,
     /// What health checks hear.
@@ -68,8 +72,17 @@ const FINISH_TIME_MAX: Duration = Duration::from_secs(3);
 impl Platform {
     /// Writes out what is buffered, once no request comes any more.
     pub async fn finish(&self) {
-        if tokio::time::timeout(FINISH_TIME_MAX, self.capture.end()).await.is_err() {
-            tracing::warn!("captured requests are lost: the store did not take them in time");
-        }
+        let in_time = |ended| tokio::time::timeout(FINISH_TIME_MAX, ended);
+        let capture = async {
+            if in_time(self.capture.end().boxed()).await.is_err() {
+                tracing::warn!("captured requests are lost: the store did not take them in time");
+            }
+        };
+        let transforms = async {
+            if in_time(self.transforms.suspend().boxed()).await.is_err() {
+                tracing::warn!("transform jobs are cut: the next start goes on with them");
+            }
+        };
+        tokio::join!(capture, transforms);
     }
 }

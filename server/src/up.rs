@@ -15,6 +15,7 @@ use crate::control::async_inference::{Dispatcher, Events, Runner};
 use crate::control::autoscaling::Scaler;
 use crate::control::capture::CaptureWriter;
 use crate::control::sampler::{Live, Sampler};
+use crate::control::transform::{TransformJobs, TransformParts};
 use crate::control::{Alarms, Control, Database, HostingParts, warming};
 use crate::faces::Face;
 use crate::http::{Certificates, Listener, self_signed};
@@ -24,6 +25,7 @@ use crate::serve::Server;
 use crate::serving::capture::CaptureQueue;
 use crate::serving::memory::MemoryBudget;
 use crate::serving::{Health, ModelMemory, ModelServer, ModelServerOptions};
+use crate::transform::BatchServer;
 use crate::{credentials, rt};
 
 /// Binds, opens the data directory and starts all threads.
@@ -82,6 +84,15 @@ pub fn start(config: &UpConfig) -> anyhow::Result<Server> {
     let control = runtime.block_on(starting).context("the control plane")?;
     let scaler = Scaler::new(database.clone(), Arc::clone(&control), Arc::clone(&telemetry));
     runtime.spawn(Arc::clone(&scaler).run());
+    let parts = TransformParts {
+        data: config.data.clone(),
+        buckets: Arc::clone(&buckets),
+        batch: BatchServer::start(config.server.workers, config.server.limits.queue_length)?,
+        metrics: Arc::clone(&metrics),
+        runtime: rt::jobs()?,
+    };
+    let starting = TransformJobs::start(Arc::clone(&control), parts);
+    let transforms = runtime.block_on(starting).context("the transform jobs")?;
     let async_queue = Dispatcher::new(database.clone());
     let events = Arc::clone(&control);
     let events: Events = Arc::new(move |event| events.record_event(event));
@@ -104,6 +115,7 @@ pub fn start(config: &UpConfig) -> anyhow::Result<Server> {
         control,
         scaler,
         async_queue,
+        transforms,
         capture,
         database,
         telemetry,

@@ -1,5 +1,5 @@
 //! The pinned artifacts on this machine: `DATA/artifacts/<sha256>/<file name>`, each fetched once and held to its digest
-//! for as long as an endpoint needs it.
+//! for as long as an endpoint or a transform job needs it.
 //!
 //! A variant is held to the bytes that it was first loaded from: a restart reads the copy, and a copy that is lost is
 //! fetched again only if the bytes are still the same.

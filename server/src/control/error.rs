@@ -29,6 +29,18 @@ pub enum ControlError {
     /// The endpoint is being created or changed.
     #[error("endpoint {0:?} is being changed")]
     InProgress(String),
+    /// No transform job of this name.
+    #[error("transform job {0:?} does not exist")]
+    NoTransformJob(String),
+    /// A transform job of this name exists; its ARN.
+    #[error("transform job {0} exists already")]
+    TransformJobTaken(String),
+    /// The transform job has ended, in this status.
+    #[error("the transform job is in status {0}")]
+    TransformJobEnded(&'static str),
+    /// There are as many as there may be.
+    #[error("{0}")]
+    Limit(String),
     /// Something uses it still.
     #[error("{0} is in use")]
     InUse(String),

@@ -54,6 +54,12 @@ impl Journal {
         });
     }
 
+    /// A line in a stream of another group, now.
+    pub(super) fn log_line(&self, group: &str, stream: &str, message: String) {
+        let (group, stream) = (group.to_owned(), stream.to_owned());
+        self.telemetry.logs.enqueue(Line { group, stream, time: Timestamp::now(), message });
+    }
+
     /// The event that the endpoint's deployment is now in another state. A disk that is full must not stop a deployment:
     /// then the log says so.
     pub(super) fn changed(&self, record: &Record, state: &EndpointState) {

@@ -21,6 +21,7 @@
 //! | [`autoscaling`] | scalable targets, their policies, and the loop |
 //! | [`capture`] | the writer of captured requests |
 //! | [`async_inference`] | the durable queue of InvokeEndpointAsync |
+//! | [`transform`] | transform jobs |
 //! | [`warming`] | scale to zero of serverless variants |
 //! | [`images`] | which images are served, and how their models load |
 
@@ -49,6 +50,7 @@ pub mod shared_models;
 mod sources;
 mod table;
 pub mod tags;
+pub mod transform;
 mod transitions;
 mod upload;
 pub mod warming;

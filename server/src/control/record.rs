@@ -26,6 +26,8 @@ pub enum Kind {
     ScheduledAction,
     /// A CloudWatch alarm.
     Alarm,
+    /// A batch transform; its document is a [`TransformJobState`](super::transform::TransformJobState).
+    TransformJob,
 }
 
 impl Kind {
@@ -39,6 +41,7 @@ impl Kind {
             Self::ScalingPolicy => "scaling-policy",
             Self::ScheduledAction => "scheduled-action",
             Self::Alarm => "alarm",
+            Self::TransformJob => "transform-job",
         }
     }
 }

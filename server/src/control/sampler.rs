@@ -11,7 +11,7 @@ use telemetry::{Point, Telemetry};
 use wire::Timestamp;
 
 pub use live::Live;
-pub use points::{Machine, of_backlog, of_machine, of_variant};
+pub use points::{Machine, of_backlog, of_machine, of_transform, of_variant};
 
 use super::Alarms;
 use crate::metrics::{Metrics, Process, machine_bytes};

@@ -31,6 +31,8 @@ codes! {
     ValidationError = 400,
     /// Unknown tuning job, model package and the like.
     ResourceNotFound = 400,
+    /// A job's name that is taken.
+    ResourceInUse = 400,
     /// A quota.
     ResourceLimitExceeded = 400,
     /// Unknown log group or stream.

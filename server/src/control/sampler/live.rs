@@ -10,7 +10,7 @@ use telemetry::Point;
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use wire::Timestamp;
 
-use super::{Machine, middle_of_next_period, of_backlog, of_machine, of_variant};
+use super::{Machine, middle_of_next_period, of_backlog, of_machine, of_transform, of_variant};
 use crate::metrics::Metrics;
 
 /// The counts, and when their period began.
@@ -35,7 +35,7 @@ impl Live {
     }
 
     #[cfg(test)]
-    pub(super) fn metrics(&self) -> &Metrics {
+    pub(super) fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
     }
 
@@ -82,6 +82,9 @@ impl Ending<'_> {
         }
         for (endpoint, backlog) in self.metrics.backlogs() {
             points.extend(of_backlog(&endpoint, &backlog, time));
+        }
+        for host in self.metrics.transforms.hosts() {
+            points.extend(of_transform(&host, machine, time));
         }
         points
     }

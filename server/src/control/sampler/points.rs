@@ -11,6 +11,9 @@ use crate::metrics::{Backlog, Level, Measure, Times, VariantLabels, VariantPerio
 /// The namespace of what instances take.
 const ENDPOINTS: &str = "/aws/sagemaker/Endpoints";
 
+/// The namespace of what the instances of transform jobs take.
+const TRANSFORM_JOBS: &str = "/aws/sagemaker/TransformJobs";
+
 const NANOS_PER_MICRO: f64 = 1e3;
 
 /// What the machine is busy with, in percent.
@@ -99,6 +102,19 @@ pub fn of_backlog(endpoint: &str, backlog: &Backlog, time: Timestamp) -> Vec<Poi
     let point = |(name, unit, value): (&str, &str, f64)| Point {
         metric: Metric::new(NAMESPACE, name, [("EndpointName".to_owned(), endpoint.to_owned())]),
         unit: unit.to_owned(),
+        time,
+        values: Aggregate::of(value),
+    };
+    values.into_iter().map(point).collect()
+}
+
+/// What the machine was busy with while a transform job ran on `host` (`<job>/<instance>`). All jobs share one process: each shows
+/// all of it.
+pub fn of_transform(host: &str, machine: &Machine, time: Timestamp) -> Vec<Point> {
+    let values = [("CPUUtilization", machine.cpu_percent), ("MemoryUtilization", machine.memory_percent)];
+    let point = |(name, value): (&str, f64)| Point {
+        metric: Metric::new(TRANSFORM_JOBS, name, [("Host".to_owned(), host.to_owned())]),
+        unit: "Percent".to_owned(),
         time,
         values: Aggregate::of(value),
     };

@@ -136,6 +136,20 @@ async fn an_asynchronous_endpoint_has_its_own_set() {
     assert_eq!(value("ApproximateAgeOfOldestRequest"), 3.5);
 }
 
+#[tokio::test]
+async fn a_transform_job_shows_what_the_machine_was_busy_with_while_it_ran() {
+    let mut sampler = sampler();
+    let metrics = Arc::clone(sampler.live.metrics());
+    let running = metrics.transforms.run("j/i-1".into(), Arc::default());
+    sampler.tick(Timestamp(10_000), Instant::now()).await;
+    drop(running);
+    sampler.tick(Timestamp(20_000), Instant::now() + Duration::from_secs(10)).await;
+    for name in ["CPUUtilization", "MemoryUtilization"] {
+        let found = read(&sampler, "/aws/sagemaker/TransformJobs", name, &[("Host", "j/i-1")]);
+        assert_eq!((found.len(), found[0].values.count), (1, 1.0), "{name}");
+    }
+}
+
 #[test]
 fn periods_end_by_the_clock() {
     assert_eq!(until_next(Timestamp(10_003)), Duration::from_millis(9_997));

@@ -20,6 +20,8 @@ use super::record::Record;
 use super::{Control, StateError};
 use actual::Actual;
 
+pub(super) use steps::shortened;
+
 /// The pause before the state is read again when it could not be read or written. Reason: a full disk or a busy writer
 /// passes; a tight loop would make it worse.
 const STATE_PAUSE: Duration = Duration::from_secs(1);
@@ -144,7 +146,7 @@ impl Worker {
                 self.log(&fleet, &format!("cannot be restored: {reason}"));
                 if state.status != EndpointStatus::OutOfService {
                     let status = EndpointStatus::OutOfService;
-                    let failure_reason = Some(steps::shortened(reason));
+                    let failure_reason = Some(shortened(reason));
                     self.store(record, EndpointState { status, failure_reason, ..state }).await?;
                 }
                 self.actual.forget_failure(fleet.id);

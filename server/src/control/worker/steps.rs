@@ -262,7 +262,7 @@ fn health(standing: Standing) -> Health {
 const FAILURE_REASON_CHARS_MAX: usize = 1024;
 
 /// `reason` within that limit.
-pub(super) fn shortened(reason: String) -> String {
+pub(in crate::control) fn shortened(reason: String) -> String {
     match reason.char_indices().nth(FAILURE_REASON_CHARS_MAX - 1) {
         Some((end, _)) if end + 1 < reason.len() => format!("{}…", &reason[..end]),
         _ => reason,

@@ -10,7 +10,7 @@ use crate::control::async_inference::queue;
 use crate::control::deployment::Policy;
 use crate::control::endpoint::{ChangeKind, EndpointState, Fleet};
 use crate::control::record::{self, Kind, Record};
-use crate::control::{Control, StateError, tags};
+use crate::control::{Control, StateError, tags, transform};
 use crate::rt;
 
 /// The tag of an endpoint that names the attribute of CustomAttributes by which requests are assigned.
@@ -105,9 +105,9 @@ impl Control {
     }
 }
 
-/// The digests that endpoints are held to.
+/// The digests that endpoints and transform jobs are held to.
 fn referenced(connection: &Connection) -> Result<HashSet<String>, StateError> {
-    let mut digests = HashSet::new();
+    let mut digests = transform::referenced(connection)?;
     for record in record::all(connection, Kind::Endpoint)? {
         let state = EndpointState::of_record(&record)?;
         for fleet in state.fleet.iter().chain(state.pending()) {

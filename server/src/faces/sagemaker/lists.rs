@@ -1,4 +1,4 @@
-//! `ListModels`, `ListEndpointConfigs`, `ListEndpoints`: filters, orders, and tokens that hold a position.
+//! `ListModels`, `ListEndpointConfigs`, `ListEndpoints`, `ListTransformJobs`: filters, orders, and tokens that hold a position.
 
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use wire::Timestamp;
 
 use super::refusal::Refusal;
 use super::resource::{arn_member, name_member};
+use super::transform_jobs;
 use crate::control::record::{self, Kind, ListFilter, Record, SortBy};
 use crate::faces::aws::Call;
 use crate::platform::Platform;
@@ -33,8 +34,8 @@ pub(super) async fn list(platform: &Arc<Platform>, call: &Call, kind: Kind) -> R
     let (sort_by, is_ascending) = (filter.sort_by, filter.is_ascending);
     let read = move |connection: &rusqlite::Transaction<'_>| record::list(connection, kind, &filter);
     let page = platform.database.transact(read).await?;
-    let mut answer =
-        json!({list_member(kind): page.records.into_iter().map(|r| summary(r, kind)).collect::<Value>()});
+    let summaries = page.records.into_iter().map(|record| summary(record, kind));
+    let mut answer = json!({list_member(kind): summaries.collect::<Result<Vec<_>, _>>()?});
     if let Some((key, name)) = page.next {
         let (kind, sort_by) = (kind.as_str().to_owned(), format!("{sort_by:?}"));
         answer["NextToken"] = encode(&Token { kind, sort_by, is_ascending, key, name }).into();
@@ -46,11 +47,13 @@ const fn list_member(kind: Kind) -> &'static str {
     match kind {
         Kind::EndpointConfig => "EndpointConfigs",
         Kind::Endpoint => "Endpoints",
+        Kind::TransformJob => "TransformJobSummaries",
         _ => "Models",
     }
 }
 
-fn summary(record: Record, kind: Kind) -> Value {
+fn summary(record: Record, kind: Kind) -> Result<Map<String, Value>, Refusal> {
+    let further = if kind == Kind::TransformJob { transform_jobs::summary(&record)? } else { Map::new() };
     let mut summary = json!({
         name_member(kind): record.name,
         arn_member(kind): record.arn,
@@ -60,7 +63,9 @@ fn summary(record: Record, kind: Kind) -> Value {
         summary["LastModifiedTime"] = record.modified.to_json();
         summary["EndpointStatus"] = record.status.into();
     }
-    summary
+    let Value::Object(mut summary) = summary else { unreachable!("it is an object") };
+    summary.extend(further);
+    Ok(summary)
 }
 
 fn filter(input: &Map<String, Value>, kind: Kind) -> Result<ListFilter, Refusal> {

@@ -1,10 +1,11 @@
-//! SageMaker's control plane: models, endpoint configurations, endpoints, their tags, and the lists of all of them.
+//! SageMaker's control plane: models, endpoint configurations, endpoints, transform jobs, their tags, and the lists of all of
+//! them.
 //!
 //! A request that comes here has the shape that its operation takes; what is left to check is what no shape says.
 //!
 //! | module | is |
 //! |---|---|
-//! | `models`, `endpoint_configs`, `endpoints` | the operations on each kind |
+//! | `models`, `endpoint_configs`, `endpoints`, `transform_jobs` | the operations on each kind |
 //! | `container`, `variant` | what a container and a variant may be |
 //! | `description` | how an endpoint's state is described |
 //! | `lists`, `search`, `expression` | pages of resources |
@@ -23,6 +24,7 @@ mod refusal;
 mod resource;
 mod search;
 mod tagging;
+mod transform_jobs;
 mod variant;
 
 use std::sync::Arc;
@@ -57,6 +59,10 @@ pub async fn answer(platform: &Arc<Platform>, call: Call) -> Reply {
         "UpdateEndpointWeightsAndCapacities" => endpoints::update_weights(platform, call).await,
         "DeleteEndpoint" => endpoints::delete(platform, call).await,
         "ListEndpoints" => lists::list(platform, call, Kind::Endpoint).await,
+        "CreateTransformJob" => transform_jobs::create(platform, call).await,
+        "DescribeTransformJob" => transform_jobs::describe(platform, call).await,
+        "StopTransformJob" => transform_jobs::stop(platform, call).await,
+        "ListTransformJobs" => lists::list(platform, call, Kind::TransformJob).await,
         "AddTags" => tagging::add(platform, call).await,
         "ListTags" => tagging::list(platform, call).await,
         "DeleteTags" => tagging::delete(platform, call).await,

@@ -17,6 +17,9 @@ impl Refusal {
 
     /// There is no resource of this kind and name.
     pub(super) fn not_found(scope: &Scope, kind: Kind, name: &str) -> Self {
+        if kind == Kind::TransformJob {
+            return Self::validation(format!("Could not find requested job with name: {name}."));
+        }
         let arn = scope.sagemaker(kind.as_str(), name);
         Self::validation(format!("Could not find {} \"{arn}\".", words(kind)))
     }
@@ -41,6 +44,18 @@ impl Refusal {
             ControlError::InProgress(name) => {
                 Self::validation(format!("Cannot update in-progress endpoint \"{}\".", endpoint(&name)))
             }
+            ControlError::NoTransformJob(name) => Self::not_found(scope, Kind::TransformJob, &name),
+            ControlError::TransformJobTaken(arn) => Self(AwsError::new(
+                ErrorCode::ResourceInUse,
+                format!(
+                    "Job name must be unique within an AWS account and region, and a job with this name already \
+                     exists ({arn})"
+                ),
+            )),
+            ControlError::TransformJobEnded(status) => Self::validation(format!(
+                "The request was rejected because the transform job is in status {status}."
+            )),
+            ControlError::Limit(message) => Self(AwsError::new(ErrorCode::ResourceLimitExceeded, message)),
             ControlError::State(error) => error.into(),
             other => Self::validation(other.to_string()),
         }
@@ -110,6 +125,18 @@ mod tests {
         let variant = format!("ValidationException: Variant v not found for endpoint {}.", arn("endpoint"));
         check(ControlError::NoVariant { endpoint: name(), variant: "v".into() }, &variant);
         check(ControlError::Refused("no".into()), "ValidationException: no");
+        let no_job = "ValidationException: Could not find requested job with name: a.";
+        check(ControlError::NoTransformJob(name()), no_job);
+        check(
+            ControlError::TransformJobTaken("arn:j".into()),
+            "ResourceInUse: Job name must be unique within an AWS account and region, and a job with this name already \
+             exists (arn:j)",
+        );
+        check(
+            ControlError::TransformJobEnded("Completed"),
+            "ValidationException: The request was rejected because the transform job is in status Completed.",
+        );
+        check(ControlError::Limit("full".into()), "ResourceLimitExceeded: full");
         check(
             ControlError::State(StateError::Busy),
             "ServiceUnavailable: state: expected fewer than 4096 waiting transactions, found more",

@@ -21,6 +21,7 @@ pub(super) const fn name_member(kind: Kind) -> &'static str {
     match kind {
         Kind::EndpointConfig => "EndpointConfigName",
         Kind::Endpoint => "EndpointName",
+        Kind::TransformJob => "TransformJobName",
         _ => "ModelName",
     }
 }
@@ -30,6 +31,7 @@ pub(super) const fn arn_member(kind: Kind) -> &'static str {
     match kind {
         Kind::EndpointConfig => "EndpointConfigArn",
         Kind::Endpoint => "EndpointArn",
+        Kind::TransformJob => "TransformJobArn",
         _ => "ModelArn",
     }
 }

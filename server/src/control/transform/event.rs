@@ -1,0 +1,73 @@
+//! The event "SageMaker Transform Job State Change", as EventBridge would carry it.
+
+use serde_json::{Map, Value, json};
+
+use super::state::TransformJobState;
+use crate::control::ids;
+use crate::control::record::Record;
+
+/// That the job of `record` is now in the status that `state` says.
+pub(super) fn changed(record: &Record, state: &TransformJobState) -> Value {
+    event(record, state, &ids::uuid())
+}
+
+fn event(record: &Record, state: &TransformJobState, id: &str) -> Value {
+    let mut parts = record.arn.split(':').skip(3);
+    let (region, account) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    json!({
+        "version": "0",
+        "id": id,
+        "detail-type": "SageMaker Transform Job State Change",
+        "source": "aws.sagemaker",
+        "account": account,
+        "time": record.modified.iso8601(),
+        "region": region,
+        "resources": [record.arn],
+        "detail": detail(record, state),
+    })
+}
+
+/// The job's description, its times in milliseconds.
+fn detail(record: &Record, state: &TransformJobState) -> Map<String, Value> {
+    let mut detail = state.describe(record);
+    let times = [
+        ("CreationTime", Some(record.created)),
+        ("TransformStartTime", state.started),
+        ("TransformEndTime", state.ended),
+    ];
+    for (member, time) in times {
+        if let Some(time) = time {
+            detail.insert(member.to_owned(), time.0.into());
+        }
+    }
+    // An environment may hold what is nobody else's business.
+    detail.remove("Environment");
+    detail
+}
+
+#[cfg(test)]
+mod tests {
+    use wire::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn an_event_carries_the_description() {
+        let request = json!({"ModelName": "m", "Environment": {"SECRET": "x"}}).as_object().unwrap().clone();
+        let mut state = TransformJobState::new("id".into(), request, json!({}));
+        state.started = Some(Timestamp(2000));
+        let arn = "arn:aws:sagemaker:eu-west-1:000000000000:transform-job/j";
+        let record = state.record("j".into(), arn.into(), Timestamp(1000)).unwrap();
+        let found = event(&record, &state, "i");
+        assert_eq!(
+            found,
+            json!({
+                "version": "0", "id": "i", "detail-type": "SageMaker Transform Job State Change",
+                "source": "aws.sagemaker", "account": "000000000000", "time": "1970-01-01T00:00:01Z",
+                "region": "eu-west-1", "resources": [arn],
+                "detail": {"TransformJobName": "j", "TransformJobArn": arn, "TransformJobStatus": "InProgress",
+                    "ModelName": "m", "CreationTime": 1000, "TransformStartTime": 2000},
+            })
+        );
+    }
+}

@@ -1,0 +1,227 @@
+//! Transform jobs: durable, run beside the data plane on a runtime and a pool of their own, a few at once.
+//!
+//! A job is a record with its state, and a task as long as it has not ended. What is done of it stands in its journal
+//! (`DATA/transform/<id>.jsonl`), so that a restart of the server goes on where the last one was; the model's artifact is held to
+//! the bytes of its first load, so that what is added is of the same model.
+//!
+//! | module | is |
+//! |---|---|
+//! | `state` | what is stored of a job |
+//! | `request` | what is asked, read and checked |
+//! | `model` | the job's model, with its variables |
+//! | `calls` | create and stop |
+//! | `run` | one job, from its turn to its end |
+//! | `settle` | what is stored of a run |
+//! | `log`, `event` | what is told of it |
+
+mod calls;
+mod event;
+mod log;
+mod model;
+mod request;
+mod run;
+mod settle;
+mod state;
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rusqlite::Connection;
+use serde_json::Value;
+use tokio::runtime::Runtime;
+use tokio::sync::{Notify, Semaphore, watch};
+use transform::job::Stop;
+
+use super::record::{self, Kind};
+use super::{Control, StateError};
+use crate::buckets::Buckets;
+use crate::metrics::Metrics;
+use crate::rt;
+use crate::transform::BatchServer;
+
+pub use state::{TransformJobState, TransformJobStatus};
+
+/// Jobs that run at once; more wait for their turn. Reason: they share one pool, so that more at once only slow each other, and
+/// each holds its payloads in memory; a few let a small job pass by a large one.
+const TRANSFORM_JOBS_AT_ONCE: usize = 4;
+
+/// What transform jobs are run with.
+#[derive(Debug)]
+pub struct TransformParts {
+    /// The data directory.
+    pub data: PathBuf,
+    /// Where inputs and outputs are.
+    pub buckets: Arc<Buckets>,
+    /// The models that they ask.
+    pub batch: Arc<BatchServer>,
+    /// The process's numbers.
+    pub metrics: Arc<Metrics>,
+    /// What they run on.
+    pub runtime: Runtime,
+}
+
+/// The transform jobs of this server.
+#[derive(Debug)]
+pub struct TransformJobs {
+    control: Arc<Control>,
+    buckets: Arc<Buckets>,
+    batch: Arc<BatchServer>,
+    metrics: Arc<Metrics>,
+    /// Of the journals.
+    folder: PathBuf,
+    turns: Semaphore,
+    tasks: Mutex<Tasks>,
+    /// A task has ended.
+    ended: Notify,
+}
+
+#[derive(Debug)]
+struct Tasks {
+    /// `None` once jobs are suspended: nothing begins any more.
+    runtime: Option<Runtime>,
+    /// By name in lower case, whom to tell to stop.
+    stops: HashMap<String, watch::Sender<Stop>>,
+}
+
+impl TransformJobs {
+    /// Goes on with the jobs that have not ended.
+    ///
+    /// # Errors
+    /// When the state cannot be read, or the folder of journals not be made.
+    pub async fn start(control: Arc<Control>, parts: TransformParts) -> Result<Arc<Self>, StateError> {
+        let open = control.database.transact(|connection| open_jobs(connection)).await?;
+        let folder = parts.data.join("transform");
+        let (kept, place) = (open.iter().map(|(_, id)| id.clone()).collect(), folder.clone());
+        rt::blocking(move || clean(&place, &kept)).await?;
+        let jobs = Arc::new(Self {
+            control,
+            buckets: parts.buckets,
+            batch: parts.batch,
+            metrics: parts.metrics,
+            folder,
+            turns: Semaphore::new(TRANSFORM_JOBS_AT_ONCE),
+            tasks: Mutex::new(Tasks { runtime: Some(parts.runtime), stops: HashMap::new() }),
+            ended: Notify::new(),
+        });
+        for (name, _) in open {
+            jobs.begin(&name);
+        }
+        Ok(jobs)
+    }
+
+    /// Ends all tasks for now: the next start goes on with their jobs.
+    pub async fn suspend(&self) {
+        let runtime = self.tasks().runtime.take();
+        loop {
+            let ended = self.ended.notified();
+            tokio::pin!(ended);
+            // From here on no end is missed.
+            ended.as_mut().enable();
+            {
+                let tasks = self.tasks();
+                if tasks.stops.is_empty() {
+                    break;
+                }
+                for stop in tasks.stops.values() {
+                    stop.send_replace(Stop::Suspend);
+                }
+            }
+            ended.await;
+        }
+        if let Some(runtime) = runtime {
+            runtime.shutdown_background();
+        }
+    }
+
+    /// Starts the task of a job.
+    fn begin(self: &Arc<Self>, name: &str) {
+        let (stop, stopped) = watch::channel(Stop::Run);
+        let key = name.to_ascii_lowercase();
+        let mut tasks = self.tasks();
+        // A server that is about to end leaves the job to the next one.
+        let Some(runtime) = &tasks.runtime else { return };
+        let (jobs, name) = (Arc::clone(self), name.to_owned());
+        runtime.spawn({
+            let key = key.clone();
+            async move {
+                Arc::clone(&jobs).run(name, stopped).await;
+                jobs.tasks().stops.remove(&key);
+                jobs.ended.notify_waiters();
+            }
+        });
+        tasks.stops.insert(key, stop);
+    }
+
+    /// Tells the task of a job to stop; one that has ended does not hear it.
+    fn signal(&self, name: &str, stop: Stop) {
+        if let Some(task) = self.tasks().stops.get(&name.to_ascii_lowercase()) {
+            task.send_replace(stop);
+        }
+    }
+
+    /// Writes an event beside those of endpoints, in a while.
+    fn tell(&self, event: Value) {
+        self.control.record_event(&event);
+    }
+
+    /// The journal of the job of this id.
+    fn journal(&self, id: &str) -> PathBuf {
+        self.folder.join(format!("{id}.jsonl"))
+    }
+
+    fn tasks(&self) -> MutexGuard<'_, Tasks> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for TransformJobs {
+    fn drop(&mut self) {
+        // A runtime may not be waited for where others run.
+        if let Some(runtime) = self.tasks().runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Names and ids of the jobs that have not ended, oldest first.
+fn open_jobs(connection: &Connection) -> Result<Vec<(String, String)>, StateError> {
+    let mut open = Vec::new();
+    for record in record::all(connection, Kind::TransformJob)? {
+        let state: TransformJobState = record.read()?;
+        if !state.status.has_ended() {
+            open.push((record.name, state.id));
+        }
+    }
+    Ok(open)
+}
+
+/// The digests that transform jobs are held to.
+///
+/// # Errors
+/// When the state cannot be read.
+pub(super) fn referenced(connection: &Connection) -> Result<HashSet<String>, StateError> {
+    let mut digests = HashSet::new();
+    for record in record::all(connection, Kind::TransformJob)? {
+        let state: TransformJobState = record.read()?;
+        digests.extend(state.artifact.filter(|_| !state.status.has_ended()).map(|pin| pin.sha256));
+    }
+    Ok(digests)
+}
+
+/// Makes the folder of journals, and removes those of jobs that have ended.
+fn clean(folder: &std::path::Path, kept: &HashSet<String>) -> std::io::Result<()> {
+    fs::create_dir_all(folder)?;
+    for entry in fs::read_dir(folder)?.flatten() {
+        let path = entry.path();
+        let id = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        if id.is_some_and(|id| kept.contains(&id)) {
+            continue;
+        }
+        if let Err(error) = fs::remove_file(&path) {
+            tracing::warn!(path = %path.display(), %error, "a leftover cannot be removed");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,193 @@
+//! What `CreateTransformJob` asks, read and checked beyond its shape: rules that no shape says, so that a job which could not
+//! run is refused instead of made.
+
+use codecs::framing::SplitType;
+use object_store::path::Path;
+use serde_json::{Map, Value};
+use transform::input::Source;
+use transform::settings::{AssembleWith, Extensions, InferenceIds, Requested};
+use transform::{BatchStrategy, Compression};
+use wire::Timestamp;
+
+use crate::buckets::{Buckets, key_path};
+use crate::control::ControlError;
+
+/// What a job reads, writes and does.
+#[derive(Debug, Clone)]
+pub(super) struct TransformRequest {
+    /// `ModelName`.
+    pub model_name: String,
+    /// The bucket of [`source`](Self::source).
+    pub input_bucket: String,
+    /// Which objects.
+    pub source: Source,
+    /// The bucket of outputs.
+    pub output_bucket: String,
+    /// What their keys begin with: a folder.
+    pub output_prefix: Path,
+    /// `TransformResources.InstanceCount`.
+    pub instance_count: u64,
+    /// What is done with records.
+    pub requested: Requested,
+    /// `DataCaptureConfig.DestinationS3Uri`: bucket and folder.
+    pub capture: Option<(String, Path)>,
+}
+
+impl TransformRequest {
+    /// Of a request that has its shape. Records' inference ids say that the job began at `started`.
+    ///
+    /// # Errors
+    /// When what is asked is not served, or contradicts itself: expected, found, where.
+    pub(super) fn parse(request: &Map<String, Value>, started: Timestamp) -> Result<Self, ControlError> {
+        let at = |pointer: &str| lookup(request, pointer);
+        let (input_bucket, source) = source(&at)?;
+        let output_member = "TransformOutput.S3OutputPath";
+        let (output_bucket, output_prefix) = folder(output_member, at(output_member))?;
+        let this = Self {
+            model_name: text(at("ModelName")).unwrap_or_default(),
+            instance_count: number(at("TransformResources.InstanceCount")).unwrap_or(1).max(1),
+            requested: requested(request, &at, started)?,
+            capture: capture(&at)?,
+            input_bucket,
+            source,
+            output_bucket,
+            output_prefix,
+        };
+        this.check_apart(output_member, &this.output_bucket, &this.output_prefix)?;
+        if let Some((bucket, prefix)) = &this.capture {
+            this.check_apart("DataCaptureConfig.DestinationS3Uri", bucket, prefix)?;
+        }
+        Ok(this)
+    }
+
+    /// What is written must not be found by the prefix that is read: the job would read its own outputs.
+    fn check_apart(&self, member: &str, bucket: &str, folder: &Path) -> Result<(), ControlError> {
+        let Source::Prefix(prefix) = &self.source else { return Ok(()) };
+        let below = if folder.as_ref().is_empty() { String::new() } else { format!("{folder}/") };
+        if bucket != self.input_bucket || !below.starts_with(prefix.as_str()) {
+            return Ok(());
+        }
+        Err(refused(format!(
+            "{member}: expected a place that does not begin with the input's s3://{bucket}/{prefix}, found \
+             s3://{bucket}/{below}: the job would read its own outputs"
+        )))
+    }
+}
+
+/// The value at a path of members.
+fn lookup<'a>(request: &'a Map<String, Value>, path: &str) -> Option<&'a Value> {
+    let (first, rest) = path.split_once('.').map_or((path, None), |(first, rest)| (first, Some(rest)));
+    let value = request.get(first)?;
+    match rest {
+        None => Some(value),
+        Some(rest) => lookup(value.as_object()?, rest),
+    }
+}
+
+fn text(value: Option<&Value>) -> Option<String> {
+    Some(value?.as_str()?.to_owned())
+}
+
+fn number(value: Option<&Value>) -> Option<u64> {
+    value?.as_u64()
+}
+
+fn refused(message: impl Into<String>) -> ControlError {
+    ControlError::Refused(message.into())
+}
+
+type At<'a> = dyn Fn(&str) -> Option<&'a Value> + 'a;
+
+/// Which objects, and their bucket.
+fn source<'a>(at: &At<'a>) -> Result<(String, Source), ControlError> {
+    let member = "TransformInput.DataSource.S3DataSource";
+    let (bucket, key) = url(&format!("{member}.S3Uri"), at(&format!("{member}.S3Uri")))?;
+    match at(&format!("{member}.S3DataType")).and_then(Value::as_str) {
+        Some("S3Prefix") => Ok((bucket, Source::Prefix(key))),
+        Some("ManifestFile") => {
+            let path = key_path(&key).filter(|path| !path.as_ref().is_empty() && !key.ends_with('/'));
+            let path = path.ok_or_else(|| {
+                refused(format!(
+                    "{member}.S3Uri: expected the address of a manifest, found s3://{bucket}/{key}"
+                ))
+            })?;
+            Ok((bucket, Source::Manifest(path)))
+        }
+        found => {
+            let found = found.unwrap_or("none");
+            Err(refused(format!("{member}.S3DataType: expected S3Prefix or ManifestFile, found {found}")))
+        }
+    }
+}
+
+/// A folder's bucket and key.
+fn folder(member: &str, value: Option<&Value>) -> Result<(String, Path), ControlError> {
+    let (bucket, key) = url(member, value)?;
+    let path = key_path(key.trim_end_matches('/'));
+    let path = path.ok_or_else(|| {
+        refused(format!(
+            "{member}: expected s3://bucket/prefix whose folders have names, found s3://{bucket}/{key}"
+        ))
+    })?;
+    Ok((bucket, path))
+}
+
+fn url(member: &str, value: Option<&Value>) -> Result<(String, String), ControlError> {
+    let url = value.and_then(Value::as_str).unwrap_or_default();
+    Buckets::parse_url(url)
+        .map_err(|_| refused(format!("{member}: expected an s3://bucket/key address, found {url:?}")))
+}
+
+/// Where lists of what was read and written go.
+fn capture<'a>(at: &At<'a>) -> Result<Option<(String, Path)>, ControlError> {
+    let member = "DataCaptureConfig.DestinationS3Uri";
+    at(member).map(|given| folder(member, Some(given))).transpose()
+}
+
+/// What is done with records.
+fn requested<'a>(
+    request: &Map<String, Value>,
+    at: &At<'a>,
+    started: Timestamp,
+) -> Result<Requested, ControlError> {
+    let word = |member: &str| at(member).and_then(Value::as_str);
+    let generates_ids = at("DataCaptureConfig.GenerateInferenceId").and_then(Value::as_bool);
+    let environment = request.get("Environment").and_then(Value::as_object).into_iter().flatten();
+    let pairs = environment.filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)));
+    Ok(Requested {
+        content_type: text(at("TransformInput.ContentType")),
+        accept: text(at("TransformOutput.Accept")),
+        compression: word("TransformInput.CompressionType").map(|word| match word {
+            "Gzip" => Compression::Gzip,
+            _ => Compression::None,
+        }),
+        split_type: word("TransformInput.SplitType").map(split_type),
+        strategy: word("BatchStrategy").map(|word| match word {
+            "SingleRecord" => BatchStrategy::SingleRecord,
+            _ => BatchStrategy::MultiRecord,
+        }),
+        payload_mb: number(at("MaxPayloadInMB")),
+        concurrency: number(at("MaxConcurrentTransforms")),
+        assemble_with: word("TransformOutput.AssembleWith").map(|word| match word {
+            "Line" => AssembleWith::Line,
+            _ => AssembleWith::None,
+        }),
+        input_filter: text(at("DataProcessing.InputFilter")),
+        join: word("DataProcessing.JoinSource") == Some("Input"),
+        output_filter: text(at("DataProcessing.OutputFilter")),
+        ids: generates_ids.unwrap_or(false).then(|| InferenceIds { started: started.iso8601() }),
+        retries: number(at("ModelClientConfig.InvocationsMaxRetries")),
+        timeout_seconds: number(at("ModelClientConfig.InvocationsTimeoutInSeconds")),
+        extensions: Extensions::parse(pairs).map_err(|error| refused(error.to_string()))?,
+    })
+}
+
+/// The shape holds it to these.
+fn split_type(word: &str) -> SplitType {
+    match word {
+        "Line" => SplitType::Line,
+        "RecordIO" => SplitType::RecordIo,
+        "TFRecord" => SplitType::TfRecord,
+        _ => SplitType::None,
+    }
+}

@@ -1,0 +1,383 @@
+//! One job, from its turn to its end: the model loaded, the journal opened, the engine run, and its summary made a status.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::path::Path;
+use tokio::sync::watch;
+use transform::job::{Capture, Job, Outcome, Stop};
+use transform::journal::{Done, Journal, Place};
+use transform::settings::{ExecutionParameters, MIB, PAYLOAD_MB_DEFAULT, Resolved, Settings};
+use transform::{BatchStrategy, Listener, PayloadLimit, Progress, Store};
+use wire::Timestamp;
+
+use super::TransformJobs;
+use super::log::JobLog;
+use super::model::{Servable, failure_reason};
+use super::request::TransformRequest;
+use super::settle::Ended;
+use super::state::{TransformJobState, TransformJobStatus};
+use crate::buckets::Buckets;
+use crate::control::record::Record;
+use crate::control::shared_models::SharedModel;
+use crate::control::{ControlError, StateError};
+use crate::transform::BatchModel;
+
+/// The pause before the state is read or written again when it could not be. Reason: a full disk or a busy writer passes.
+const STATE_PAUSE: Duration = Duration::from_secs(1);
+
+/// Calls at once of one job, over all its instances. Reason: some times the threads of a large machine; more only wait, and each
+/// holds a payload and an answer.
+const CALLS_AT_ONCE_MAX: usize = 64;
+
+/// Bytes of the payloads of those calls. Reason: twice what one instance may have; a few jobs run beside each other and beside
+/// the models of endpoints.
+const CALLS_BYTES_MAX: usize = 256 * MIB;
+
+/// Why a run came to no end of its own.
+enum Halt {
+    /// The state cannot be read or written.
+    State(StateError),
+    /// It stopped, or was suspended, before the engine ran.
+    Asked(Stop),
+    /// It cannot run, and why.
+    Failed(String),
+}
+
+impl std::fmt::Display for Halt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::State(error) => write!(f, "{error}"),
+            Self::Asked(_) => write!(f, "the job was stopped"),
+            Self::Failed(reason) => write!(f, "{reason}"),
+        }
+    }
+}
+
+impl From<StateError> for Halt {
+    fn from(error: StateError) -> Self {
+        Self::State(error)
+    }
+}
+
+/// A job that runs.
+struct Running<'a> {
+    jobs: &'a TransformJobs,
+    record: Record,
+    state: TransformJobState,
+    log: Arc<JobLog>,
+    stop: watch::Receiver<Stop>,
+}
+
+impl TransformJobs {
+    /// Runs the job to its end, or until it is suspended.
+    pub(super) async fn run(self: Arc<Self>, name: String, stop: watch::Receiver<Stop>) {
+        loop {
+            let (jobs, asked, heard) = (Arc::clone(&self), name.clone(), stop.clone());
+            // In a task of its own, so that a fault of ours is the job's failure and not its silence.
+            let run = tokio::spawn(async move { jobs.run_once(&asked, heard).await });
+            let settled = match run.await {
+                Ok(settled) => settled,
+                Err(error) => {
+                    tracing::error!(job = name, %error, "a transform job's task failed");
+                    let reason = "InternalServerError: the server's log has the reason".to_owned();
+                    self.ended(&name, Ended::Failed(reason)).await
+                }
+            };
+            let Err(error) = settled else { return };
+            tracing::error!(job = name, %error, "the job's state cannot be had; trying again");
+            tokio::time::sleep(STATE_PAUSE).await;
+            if *stop.borrow() == Stop::Suspend {
+                return;
+            }
+        }
+    }
+
+    async fn run_once(&self, name: &str, stop: watch::Receiver<Stop>) -> Result<(), StateError> {
+        let Some((record, state)) = self.read(name).await? else { return Ok(()) };
+        if state.status.has_ended() {
+            return Ok(());
+        }
+        let log = Arc::new(JobLog::new(Arc::clone(&self.control.hosting), &record));
+        let mut running = Running { jobs: self, record, state, log, stop };
+        let ended = match running.to_its_end().await {
+            Ok(ended) => ended,
+            Err(Halt::State(error)) => return Err(error),
+            Err(Halt::Failed(reason)) => Ended::Failed(reason),
+            Err(Halt::Asked(Stop::Abort)) => Ended::Stopped,
+            Err(Halt::Asked(_)) => return Ok(()),
+        };
+        if ended != Ended::Completed {
+            running.give_up().await;
+        }
+        match &ended {
+            Ended::Completed => running.log.say("transform job completed"),
+            Ended::Failed(reason) => running.log.say(&format!("transform job failed: {reason}")),
+            Ended::Stopped => running.log.say("transform job stopped"),
+        }
+        self.ended(name, ended).await
+    }
+}
+
+impl Running<'_> {
+    /// Waits for its turn, and runs.
+    async fn to_its_end(&mut self) -> Result<Ended, Halt> {
+        if self.state.status == TransformJobStatus::Stopping {
+            return Err(Halt::Asked(Stop::Abort));
+        }
+        let jobs = self.jobs;
+        let waiting = jobs.metrics.transforms.wait();
+        let _turn = self.unless_stopped(jobs.turns.acquire()).await?.expect("it is never closed");
+        drop(waiting);
+        let progress = Arc::new(Progress::default());
+        let _counted = jobs.metrics.transforms.run(self.log.host().to_owned(), Arc::clone(&progress));
+        let started = jobs.began(&self.record.name).await?;
+        let verb = if self.state.started.is_some() { "resumed" } else { "started" };
+        self.log.say(&format!("transform job {verb}"));
+        let request = self.request(started)?;
+        let model = self.load().await?;
+        self.transform(request, started, &model, progress).await
+    }
+
+    /// The model, in memory.
+    async fn load(&mut self) -> Result<Arc<SharedModel>, Halt> {
+        let servable =
+            Servable::of(&self.state).map_err(|error| Halt::Failed(format!("ClientError: {error}")))?;
+        let jobs = self.jobs;
+        let pin = self.state.artifact.clone();
+        let loading = servable.load(&jobs.control.hosting.models, pin.as_ref());
+        let loaded = self.unless_stopped(loading).await?;
+        let (model, pin) = loaded.map_err(|error| Halt::Failed(failure_reason(&error)))?;
+        self.log.say(&format!("model {} loaded: {}, SHA-256 {}", self.model_name(), pin.url, pin.sha256));
+        if self.state.artifact.as_ref() != Some(&pin) {
+            jobs.pinned(&self.record.name, pin.clone()).await?;
+            self.state.artifact = Some(pin);
+        }
+        Ok(model)
+    }
+
+    /// The engine's part.
+    async fn transform(
+        &self,
+        request: TransformRequest,
+        started: Timestamp,
+        model: &Arc<SharedModel>,
+        progress: Arc<Progress>,
+    ) -> Result<Ended, Halt> {
+        let settings = self.settings(&request)?;
+        let (content_type, accept) = (settings.content_type.as_deref(), accept(&settings));
+        let asked = self.jobs.batch.model(&self.record.name, Arc::clone(&model.model), content_type, accept);
+        let asked: BatchModel = asked.map_err(|error| Halt::Failed(format!("ClientError: {error}")))?;
+        let job = self.job(&request, settings, started, asked, progress).await?;
+        let summary = job.run().await;
+        let counts = summary.counts;
+        self.log.say(&format!(
+            "{} of {} objects done, {} failed; {} records, {} calls, {} of them again",
+            counts.objects_done,
+            counts.objects_found,
+            counts.objects_failed,
+            counts.records,
+            counts.calls,
+            counts.retries
+        ));
+        match (summary.outcome, *self.stop.borrow()) {
+            (Outcome::Completed, _) => Ok(Ended::Completed),
+            (Outcome::Failed, _) => Ok(Ended::Failed(summary.reason.unwrap_or_default())),
+            (Outcome::Stopped, Stop::Suspend) => Err(Halt::Asked(Stop::Suspend)),
+            (Outcome::Stopped, _) => Ok(Ended::Stopped),
+        }
+    }
+
+    /// Ends the uploads that the journal says are under way: of a job that has ended, nobody goes on with them.
+    async fn give_up(&self) {
+        match self.left().await {
+            Ok(0) => {}
+            Ok(count) => self.log.warned(&format!("{count} unfinished uploads of outputs were given up")),
+            Err(reason) => self.log.warned(&format!("unfinished uploads of outputs may be left: {reason}")),
+        }
+    }
+
+    async fn left(&self) -> Result<usize, String> {
+        let path = self.jobs.journal(&self.state.id);
+        if !path.exists() {
+            return Ok(0);
+        }
+        let started = self.state.started.unwrap_or(self.record.created);
+        let request = self.request(started).map_err(|halt| halt.to_string())?;
+        let settings =
+            request.resolve(self.jobs.batch.workers()).map_err(|error| error.to_string())?.settings;
+        let opened = self.open_journal(&settings).await.map_err(|halt| halt.to_string())?;
+        let (ids, store) =
+            (opened.1.resumable(), self.store(&request.output_bucket).map_err(|halt| halt.to_string())?);
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        let prefix = request.output_prefix.to_string();
+        let found = store.uploads.unfinished(&prefix).await.map_err(|error| error.to_string())?;
+        let ours: Vec<_> = found.into_iter().filter(|upload| ids.contains(&upload.id)).collect();
+        for upload in &ours {
+            let ended = store.uploads.abort_multipart(&upload.path, &upload.id).await;
+            ended.map_err(|error| format!("{}: {error}", upload.path))?;
+        }
+        Ok(ours.len())
+    }
+
+    fn request(&self, started: Timestamp) -> Result<TransformRequest, Halt> {
+        TransformRequest::parse(&self.state.request, started).map_err(refused)
+    }
+
+    /// What is done with records, with so many calls at once as all instances have.
+    fn settings(&self, request: &TransformRequest) -> Result<Settings, Halt> {
+        let Resolved { mut settings, notice } =
+            request.resolve(self.jobs.batch.workers()).map_err(refused)?;
+        if let Some(notice) = notice {
+            self.log.warned(&notice);
+        }
+        let instances = usize::try_from(request.instance_count).unwrap_or(usize::MAX);
+        let asked = settings.concurrency.saturating_mul(instances);
+        settings.concurrency = calls_at_once(asked, settings.payload_limit);
+        if settings.concurrency < asked {
+            self.log.warned(&format!(
+                "{} instances make {asked} calls at once: expected at most {CALLS_AT_ONCE_MAX}, and {CALLS_BYTES_MAX} bytes \
+                 of payloads together; it is {} calls",
+                request.instance_count, settings.concurrency
+            ));
+        }
+        Ok(settings)
+    }
+
+    /// The engine's job, with its journal.
+    async fn job(
+        &self,
+        request: &TransformRequest,
+        settings: Settings,
+        started: Timestamp,
+        model: BatchModel,
+        progress: Arc<Progress>,
+    ) -> Result<Job<BatchModel>, Halt> {
+        let (input, output) = (self.store(&request.input_bucket)?, self.store(&request.output_bucket)?);
+        let (journal, done) = self.open_journal(&settings).await?;
+        Ok(Job {
+            id: self.state.id.clone(),
+            settings,
+            input,
+            input_name: request.input_bucket.clone(),
+            source: request.source.clone(),
+            output,
+            output_prefix: request.output_prefix.clone(),
+            shard: None,
+            capture: request
+                .capture
+                .as_ref()
+                .map(|place| self.capture(request, place, started))
+                .transpose()?,
+            journal,
+            done,
+            model: Arc::new(model),
+            model_digest: self.model_digest().to_owned(),
+            progress,
+            listener: Arc::clone(&self.log) as Arc<dyn Listener>,
+            stop: self.stop.clone(),
+        })
+    }
+
+    async fn open_journal(&self, settings: &Settings) -> Result<(Journal, Done), Halt> {
+        let digest = settings.digest(&self.state.id, self.model_digest());
+        let place = Place::File(self.jobs.journal(&self.state.id));
+        let opened = Journal::open(place, &self.state.id, &digest).await;
+        opened.map_err(|error| Halt::Failed(format!("InternalServerError: {error}")))
+    }
+
+    fn model_digest(&self) -> &str {
+        self.state.artifact.as_ref().map_or("", |pin| &pin.sha256)
+    }
+
+    fn capture(
+        &self,
+        request: &TransformRequest,
+        (bucket, prefix): &(String, Path),
+        started: Timestamp,
+    ) -> Result<Capture, Halt> {
+        Ok(Capture {
+            store: self.store(bucket)?,
+            prefix: prefix.clone(),
+            hour: started.format("%Y/%m/%d/%H"),
+            input_uri: format!("s3://{}/", request.input_bucket),
+            output_uri: format!("s3://{}/", request.output_bucket),
+        })
+    }
+
+    fn store(&self, bucket: &str) -> Result<Store, Halt> {
+        let buckets: &Buckets = &self.jobs.buckets;
+        buckets.store(bucket).map_err(|error| Halt::Failed(format!("ClientError: {error}")))
+    }
+
+    /// What `work` gives, unless the job is asked to stop first.
+    async fn unless_stopped<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Halt> {
+        tokio::select! {
+            biased;
+            asked = self.stop.wait_for(|stop| *stop != Stop::Run) => {
+                // Who would say so is gone: the server ends.
+                Err(Halt::Asked(asked.map_or(Stop::Suspend, |stop| *stop)))
+            }
+            done = work => Ok(done),
+        }
+    }
+
+    fn model_name(&self) -> &str {
+        self.state.request.get("ModelName").and_then(|name| name.as_str()).unwrap_or_default()
+    }
+}
+
+/// What the model is asked for: where records are processed, the kind that they are read as.
+fn accept(settings: &Settings) -> Option<&str> {
+    settings.processing.as_ref().map(transform::process::Processing::accept).or(settings.accept.as_deref())
+}
+
+fn refused(error: ControlError) -> Halt {
+    match error {
+        ControlError::State(error) => Halt::State(error),
+        error => Halt::Failed(format!("ClientError: {error}")),
+    }
+}
+
+fn calls_at_once(asked: usize, payload: PayloadLimit) -> usize {
+    let by_bytes = match payload {
+        PayloadLimit::Bytes(bytes) => CALLS_BYTES_MAX / bytes.max(1),
+        PayloadLimit::Endless => CALLS_AT_ONCE_MAX,
+    };
+    asked.min(CALLS_AT_ONCE_MAX).min(by_bytes).max(1)
+}
+
+impl TransformRequest {
+    /// What is done with records, for a model whose pool has so many threads.
+    ///
+    /// # Errors
+    /// When members are out of range, or do not go together.
+    pub(super) fn resolve(&self, threads: usize) -> Result<Resolved, ControlError> {
+        let model = ExecutionParameters {
+            max_concurrent_transforms: Some(threads as u64),
+            batch_strategy: Some(BatchStrategy::MultiRecord),
+            max_payload_in_mb: Some(PAYLOAD_MB_DEFAULT as u64),
+        };
+        self.requested.clone().resolve(model).map_err(|error| ControlError::Refused(error.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_at_once_have_limits() {
+        let check = |asked, megabytes: usize, expected| {
+            assert_eq!(calls_at_once(asked, PayloadLimit::Bytes(megabytes * MIB)), expected);
+        };
+        check(1, 6, 1);
+        check(16, 6, 16);
+        check(100, 6, 42);
+        check(1000, 1, 64);
+        check(3, 100, 2);
+        assert_eq!(calls_at_once(1000, PayloadLimit::Endless), 64);
+    }
+}

@@ -1,0 +1,96 @@
+//! What is stored of a run: that it began, what it is held to, and how it ended.
+
+use wire::Timestamp;
+
+use super::state::{TransformJobState, TransformJobStatus};
+use super::{TransformJobs, event};
+use crate::control::StateError;
+use crate::control::endpoint::PinnedArtifact;
+use crate::control::record::{self, Kind, Record};
+use crate::control::worker::shortened;
+
+/// How a job ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// Every object has its output.
+    Completed,
+    /// Why not.
+    Failed(String),
+    /// It was stopped.
+    Stopped,
+}
+
+impl TransformJobs {
+    /// The job of this name.
+    pub(super) async fn read(&self, name: &str) -> Result<Option<(Record, TransformJobState)>, StateError> {
+        let name = name.to_owned();
+        let read = self.control.database.transact(move |connection| {
+            let found = record::find(connection, Kind::TransformJob, &name)?;
+            found.map(|record| record.read().map(|state| (record, state))).transpose()
+        });
+        read.await
+    }
+
+    /// That the job began, unless it had before; when it did.
+    pub(super) async fn began(&self, name: &str) -> Result<Timestamp, StateError> {
+        let now = Timestamp::now();
+        let changed = self.change(name, move |state| state.started = Some(state.started.unwrap_or(now)));
+        Ok(changed.await?.and_then(|(_, state)| state.started).unwrap_or(now))
+    }
+
+    /// That the job is held to this artifact from now on.
+    pub(super) async fn pinned(&self, name: &str, pin: PinnedArtifact) -> Result<(), StateError> {
+        self.change(name, move |state| state.artifact = Some(pin)).await.map(drop)
+    }
+
+    /// That the job ended, and how; and what is of no more use then.
+    pub(super) async fn ended(&self, name: &str, ended: Ended) -> Result<(), StateError> {
+        let now = Timestamp::now();
+        let changed = self.change(name, move |state| {
+            // Who was told that it stops sees it stopped, whatever came first.
+            let ended = if state.status == TransformJobStatus::Stopping { Ended::Stopped } else { ended };
+            (state.status, state.failure_reason) = match ended {
+                Ended::Completed => (TransformJobStatus::Completed, None),
+                Ended::Failed(reason) => (TransformJobStatus::Failed, Some(shortened(reason))),
+                Ended::Stopped => (TransformJobStatus::Stopped, None),
+            };
+            state.ended = Some(now);
+        });
+        let Some((record, state)) = changed.await? else { return Ok(()) };
+        self.metrics.transforms.end(state.status.as_str());
+        self.tell(event::changed(&record, &state));
+        let journal = self.journal(&state.id);
+        let removed = crate::rt::blocking(move || std::fs::remove_file(&journal)).await;
+        if let Err(error) = removed.or_else(none_is_fine) {
+            tracing::warn!(job = name, %error, "a journal cannot be removed; the next start does");
+        }
+        self.control.sweep().await;
+        Ok(())
+    }
+
+    /// Stores what `change` makes of the state; `None` when the job is gone, or had ended.
+    async fn change(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut TransformJobState) + Send + 'static,
+    ) -> Result<Option<(Record, TransformJobState)>, StateError> {
+        let name = name.to_owned();
+        let changed = self.control.database.transact(move |connection| {
+            let Some(mut record) = record::find(connection, Kind::TransformJob, &name)? else {
+                return Ok(None);
+            };
+            let mut state: TransformJobState = record.read()?;
+            if state.status.has_ended() {
+                return Ok(None);
+            }
+            change(&mut state);
+            state.store(connection, &mut record, Timestamp::now())?;
+            Ok(Some((record, state)))
+        });
+        changed.await
+    }
+}
+
+fn none_is_fine(error: std::io::Error) -> std::io::Result<()> {
+    if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
+}

@@ -1,0 +1,171 @@
+//! The numbers of transform jobs: those that run are counted by their engine as they go, and looked at when the page is read;
+//! what ended ones counted is added up.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use transform::Progress;
+
+use super::text::{self, Text};
+use super::{TRANSFORM_COUNTERS, TRANSFORM_JOBS, TRANSFORM_JOBS_ENDED};
+
+/// How many counters of the engine are shown.
+const COUNTERS: usize = TRANSFORM_COUNTERS.len();
+
+/// All jobs' numbers.
+#[derive(Debug, Default)]
+pub struct Transforms(Mutex<Numbers>);
+
+#[derive(Debug, Default)]
+struct Numbers {
+    waiting: u64,
+    running: Vec<Arc<Job>>,
+    /// By what they ended as, in the order of their first end.
+    ended: Vec<(&'static str, u64)>,
+    /// What ended jobs counted, in the order of [`TRANSFORM_COUNTERS`].
+    counted: [u64; COUNTERS],
+}
+
+#[derive(Debug)]
+struct Job {
+    /// `<job>/<instance>`: CloudWatch's dimension.
+    host: String,
+    progress: Arc<Progress>,
+}
+
+/// A job that waits for its turn, until this is dropped.
+#[derive(Debug)]
+pub struct WaitingJob<'a>(&'a Transforms);
+
+/// A job that runs, until this is dropped.
+#[derive(Debug)]
+pub struct RunningJob<'a> {
+    transforms: &'a Transforms,
+    job: Arc<Job>,
+}
+
+impl Transforms {
+    /// A job waits.
+    pub fn wait(&self) -> WaitingJob<'_> {
+        self.numbers().waiting += 1;
+        WaitingJob(self)
+    }
+
+    /// A job runs on `host` and counts in `progress`.
+    pub fn run(&self, host: String, progress: Arc<Progress>) -> RunningJob<'_> {
+        let job = Arc::new(Job { host, progress });
+        self.numbers().running.push(Arc::clone(&job));
+        RunningJob { transforms: self, job }
+    }
+
+    /// A job has ended, in this status.
+    pub fn end(&self, status: &'static str) {
+        let mut numbers = self.numbers();
+        match numbers.ended.iter_mut().find(|(ended, _)| *ended == status) {
+            Some((_, count)) => *count += 1,
+            None => numbers.ended.push((status, 1)),
+        }
+    }
+
+    /// Where jobs run now.
+    pub fn hosts(&self) -> Vec<String> {
+        self.numbers().running.iter().map(|job| job.host.clone()).collect()
+    }
+
+    /// Their part of the page.
+    pub(super) fn show(&self, text: &mut Text) {
+        let numbers = self.numbers();
+        let (name, help) = TRANSFORM_JOBS;
+        text.family(name, "gauge", help);
+        for (state, count) in [("running", numbers.running.len() as u64), ("waiting", numbers.waiting)] {
+            text.sample(name, &text::label("state", state), count);
+        }
+        let (name, help) = TRANSFORM_JOBS_ENDED;
+        text.family(name, "counter", help);
+        for (status, count) in &numbers.ended {
+            text.sample(name, &text::label("status", status), *count);
+        }
+        let mut totals = numbers.counted;
+        numbers.running.iter().for_each(|job| add(&mut totals, &job.progress));
+        for ((name, help), total) in TRANSFORM_COUNTERS.into_iter().zip(totals) {
+            text.family(name, "counter", help);
+            text.sample(name, "", total);
+        }
+    }
+
+    fn numbers(&self) -> MutexGuard<'_, Numbers> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for WaitingJob<'_> {
+    fn drop(&mut self) {
+        self.0.numbers().waiting -= 1;
+    }
+}
+
+impl Drop for RunningJob<'_> {
+    fn drop(&mut self) {
+        let mut numbers = self.transforms.numbers();
+        numbers.running.retain(|job| !Arc::ptr_eq(job, &self.job));
+        add(&mut numbers.counted, &self.job.progress);
+    }
+}
+
+/// Adds what `progress` counted, in the order of [`TRANSFORM_COUNTERS`].
+fn add(totals: &mut [u64; COUNTERS], progress: &Progress) {
+    let done = |count: &AtomicU64| count.load(Ordering::Relaxed);
+    let counted = [
+        // Those that an earlier run had done were counted then.
+        done(&progress.objects_done).saturating_sub(done(&progress.objects_skipped)),
+        done(&progress.objects_failed),
+        done(&progress.records),
+        done(&progress.records_refused),
+        done(&progress.bytes_read),
+        done(&progress.bytes_written),
+        done(&progress.calls),
+        done(&progress.retries),
+    ];
+    totals.iter_mut().zip(counted).for_each(|(total, count)| *total += count);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(transforms: &Transforms, expected: &[&str]) {
+        let mut text = Text::default();
+        transforms.show(&mut text);
+        let page = text.finish();
+        for line in expected {
+            assert!(page.lines().any(|found| found == *line), "expected {line}, found:\n{page}");
+        }
+    }
+
+    #[test]
+    fn a_job_counts_while_it_runs_and_after_it_ended() {
+        let transforms = Transforms::default();
+        let waiting = transforms.wait();
+        check(&transforms, &[r#"clary_transform_jobs{state="waiting"} 1"#]);
+        drop(waiting);
+        let progress = Arc::new(Progress::default());
+        let running = transforms.run("j/i-1".into(), Arc::clone(&progress));
+        assert_eq!(transforms.hosts(), ["j/i-1"]);
+        Progress::add(&progress.records, 5);
+        Progress::add(&progress.objects_done, 3);
+        Progress::add(&progress.objects_skipped, 1);
+        let counted = ["clary_transform_records_total 5", "clary_transform_objects_total 2"];
+        check(&transforms, &[r#"clary_transform_jobs{state="running"} 1"#]);
+        check(&transforms, &counted);
+        drop(running);
+        transforms.end("Completed");
+        check(&transforms, &counted);
+        check(&transforms, &[r#"clary_transform_jobs{state="running"} 0"#]);
+        check(&transforms, &[r#"clary_transform_jobs_ended_total{status="Completed"} 1"#]);
+        assert!(transforms.hosts().is_empty());
+        let other = Arc::new(Progress::default());
+        Progress::add(&other.records, 2);
+        let _running = transforms.run("k/i-2".into(), other);
+        check(&transforms, &["clary_transform_records_total 7"]);
+    }
+}
