@@ -140,28 +140,28 @@ impl Path {
 mod tests {
     use super::*;
 
-    fn check(selector: Selector, count: usize, expected: Result<Range<usize>, i64>) {
-        assert_eq!(selector.range(count), expected, "{selector:?} of {count}");
+    fn check(selector: Selector, count: usize, expected: &Result<Range<usize>, i64>) {
+        assert_eq!(&selector.range(count), expected, "{selector:?} of {count}");
     }
 
     #[test]
     fn selectors_are_ranges() {
         let slice = |from, to| Selector::Slice { from, to };
-        check(Selector::Index(0), 3, Ok(0..1));
-        check(Selector::Index(2), 3, Ok(2..3));
-        check(Selector::Index(3), 3, Err(3));
-        check(Selector::Index(-1), 3, Ok(2..3));
-        check(Selector::Index(-3), 3, Ok(0..1));
-        check(Selector::Index(-4), 3, Err(-4));
-        check(Selector::Index(0), 0, Err(0));
-        check(Selector::Index(i64::MIN), 3, Err(i64::MIN));
-        check(slice(0, None), 3, Ok(0..3));
-        check(slice(1, Some(2)), 3, Ok(1..2));
-        check(slice(1, Some(9)), 3, Ok(1..3));
-        check(slice(-2, None), 3, Ok(1..3));
-        check(slice(-9, Some(-1)), 3, Ok(0..2));
-        check(slice(2, Some(1)), 3, Ok(2..2));
-        check(slice(i64::MAX, Some(i64::MIN)), 3, Ok(3..3));
-        check(slice(0, None), 0, Ok(0..0));
+        check(Selector::Index(0), 3, &Ok(0..1));
+        check(Selector::Index(2), 3, &Ok(2..3));
+        check(Selector::Index(3), 3, &Err(3));
+        check(Selector::Index(-1), 3, &Ok(2..3));
+        check(Selector::Index(-3), 3, &Ok(0..1));
+        check(Selector::Index(-4), 3, &Err(-4));
+        check(Selector::Index(0), 0, &Err(0));
+        check(Selector::Index(i64::MIN), 3, &Err(i64::MIN));
+        check(slice(0, None), 3, &Ok(0..3));
+        check(slice(1, Some(2)), 3, &Ok(1..2));
+        check(slice(1, Some(9)), 3, &Ok(1..3));
+        check(slice(-2, None), 3, &Ok(1..3));
+        check(slice(-9, Some(-1)), 3, &Ok(0..2));
+        check(slice(2, Some(1)), 3, &Ok(2..2));
+        check(slice(i64::MAX, Some(i64::MIN)), 3, &Ok(3..3));
+        check(slice(0, None), 0, &Ok(0..0));
     }
 }
