@@ -178,7 +178,7 @@ pub struct UsageError {
 }
 
 /// Exit code of a wrong command line, as `sysexits.h` and SageMaker's containers have it.
-const EX_USAGE: u8 = 64;
+pub(crate) const EX_USAGE: u8 = 64;
 
 /// What the process's own command line and environment ask for.
 ///

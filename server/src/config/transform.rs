@@ -7,7 +7,6 @@ mod tests;
 mod words;
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::Args;
 use codecs::framing::SplitType;
@@ -16,7 +15,7 @@ use transform::ErrorPolicy;
 use transform::job::Shard;
 use transform::settings::{AssembleWith, BatchStrategy, Compression, Requested};
 
-use super::values::{LogFormat, LogLevel, boolean, log_level, seconds};
+use super::values::{LogFormat, LogLevel, boolean, log_level};
 use super::{AwsVariables, ModelArgs};
 pub use places::Place;
 use places::{ShardFlag, place, shard};
@@ -54,7 +53,8 @@ pub struct TransformArgs {
     /// MultiRecord or SingleRecord: how many records a call of the model has.
     #[arg(long, value_name = "WORD", value_parser = words::batch_strategy)]
     batch_strategy: Option<BatchStrategy>,
-    /// The largest payload of a call in MiB: 1 to 100, or 0 for endless streams; 6 unless given.
+    /// The largest payload of a call in MiB: 1 to 100; 0: an object is one endless payload, sent as it comes. 6 unless given; 0 of
+    /// standard input and output.
     #[arg(long, value_name = "N")]
     max_payload_mb: Option<u64>,
     /// The largest payload in bytes, where --max-payload-mb allows a larger one.
@@ -112,10 +112,10 @@ pub struct TransformArgs {
     /// After all shards: check that nothing is missing, and put the pieces of large objects together.
     #[arg(long, value_parser = boolean, num_args = 0..=1, default_missing_value = "true", default_value = "false")]
     merge: bool,
-    /// With --shard: objects of lines larger than this many MiB are shared among the shards.
+    /// With --shard: objects of lines of this many MiB or more are shared among the shards.
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..=1_048_576))]
     range_mb: u64,
-    /// A file for all failures, a JSON line each.
+    /// A file for all failures, a JSON line each; of streams, with the records that are put aside.
     #[arg(long, value_name = "FILE")]
     failures: Option<PathBuf>,
     /// A file for the report: what was done, as JSON.
@@ -124,9 +124,10 @@ pub struct TransformArgs {
     /// auto, bar, lines or none: a bar on a terminal, else a line a minute.
     #[arg(long, value_name = "WORD", value_parser = words::progress, default_value = "auto")]
     progress: ProgressKind,
-    /// How long calls under way may take to end after SIGTERM; platforms kill at 30 s.
-    #[arg(long, value_name = "TIME", value_parser = seconds, default_value = "25")]
-    drain_timeout: Duration,
+    /// When stopped by a signal, keep the parts of unfinished outputs for the next run to go on with (machines that come and go);
+    /// otherwise they are removed, and whole objects alone are kept.
+    #[arg(long, value_parser = boolean, num_args = 0..=1, default_missing_value = "true", default_value = "false")]
+    keep_uploads: bool,
     /// Threads that predict; by default one a core.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     workers: Option<u16>,
@@ -171,8 +172,8 @@ pub struct TransformConfig {
     pub report: Option<PathBuf>,
     /// How progress is shown.
     pub progress: ProgressKind,
-    /// How long calls under way may take to end.
-    pub drain_timeout: Duration,
+    /// Whether a signal leaves the parts of unfinished outputs for the next run.
+    pub keeps_uploads: bool,
     /// Threads that predict.
     pub workers: usize,
     /// Where artifacts are unpacked.

@@ -277,7 +277,7 @@ mod tests {
     #[test]
     fn a_full_lane_refuses_what_is_queued_runs_in_order_and_other_lanes_have_room() {
         let metrics = Arc::new(Metrics::default());
-        let compute = Compute::start(1, 2, Arc::clone(&metrics)).unwrap();
+        let compute = Compute::start(1, Priority::Usual, 2, Arc::clone(&metrics)).unwrap();
         let (one, other) = (Capacity::new(1), Capacity::new(1));
         let (running, ran) = channel();
         let (job, release) = held("held", &running);

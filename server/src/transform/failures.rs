@@ -42,14 +42,32 @@ impl Listener for Teller {
     }
 
     fn failed(&self, failure: &Failure) {
-        if let Some(file) = &self.file {
-            let mut line = serde_json::to_vec(failure).expect("a failure has string keys");
-            line.push(b'\n');
-            let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Err(error) = file.write_all(&line) {
-                tracing::error!(%error, "a failure is not in the file of failures");
-            }
+        let mut line = serde_json::to_vec(failure).expect("a failure has string keys");
+        line.push(b'\n');
+        if let Err(error) = self.write(&line) {
+            tracing::error!(%error, "a failure is not in the file of failures");
         }
+        self.show(failure);
+    }
+}
+
+impl Teller {
+    /// Tells of a record of a stream that was refused and put aside: `line`, which has its bytes, goes to the file.
+    ///
+    /// # Errors
+    /// When it cannot be written: the record would be lost.
+    pub(super) fn rejected(&self, failure: &Failure, line: &[u8]) -> Result<(), String> {
+        self.write(line).map_err(|error| format!("the file of failures: {error}"))?;
+        self.show(failure);
+        Ok(())
+    }
+
+    fn write(&self, line: &[u8]) -> io::Result<()> {
+        let Some(file) = &self.file else { return Ok(()) };
+        file.lock().unwrap_or_else(PoisonError::into_inner).write_all(line)
+    }
+
+    fn show(&self, failure: &Failure) {
         let shown = self.shown.fetch_add(1, Ordering::Relaxed);
         if shown < SHOWN_MAX {
             self.console.say(&format!("failed: {}", sentence(failure)));

@@ -4,13 +4,21 @@
 //! | module | is |
 //! |---|---|
 //! | [`batch_server`] | models that transforms ask, apart from those that endpoints serve |
+//! | `embedded` | uploads in parts to the embedded store |
 //! | [`command`] | `clary transform`: one transform, from its start to its report |
+//! | `stream`, `objects`, `merge` | what it does: a stream, objects or a share of them, and what is left when all shares are done |
 
 pub mod batch_server;
 pub mod command;
 mod console;
+pub(crate) mod embedded;
 mod failures;
+mod job_folder;
+mod merge;
 mod model;
+mod objects;
+mod places;
 mod report;
+mod stream;
 
 pub use batch_server::{BatchModel, BatchServer};

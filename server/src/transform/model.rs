@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use codecs::{ContentType, Format};
+use transform::Settings;
 use transform::settings::{BatchStrategy, ExecutionParameters};
 
 use super::{BatchModel, BatchServer};
@@ -40,14 +41,17 @@ pub(super) async fn load(config: &TransformConfig) -> anyhow::Result<Arc<LoadedM
     Ok(Arc::new(loaded.with_context(|| format!("model {source}"))?))
 }
 
-/// `model` with the formats that `config` asks for, on a pool of its own.
+/// `model` with the formats of `settings`, on a pool of its own.
 ///
 /// # Errors
 /// When the system gives no threads, or the formats are not served.
-pub(super) fn publish(config: &TransformConfig, model: Arc<LoadedModel>) -> anyhow::Result<BatchModel> {
+pub(super) fn publish(
+    config: &TransformConfig,
+    model: Arc<LoadedModel>,
+    settings: &Settings,
+) -> anyhow::Result<BatchModel> {
     let batch = BatchServer::start_with(config.workers, QUEUE_LENGTH, Priority::Usual)?;
-    let requested = &config.requested;
-    let (content_type, accept) = (requested.content_type.as_deref(), requested.accept.as_deref());
+    let (content_type, accept) = (settings.content_type.as_deref(), settings.accept.as_deref());
     Ok(batch.model("transform", model, content_type, accept)?)
 }
 

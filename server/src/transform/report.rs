@@ -1,12 +1,11 @@
 //! What a transform did, for programs: one JSON document; and for people: one line.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
 use serde::Serialize;
-use transform::{Failure, Outcome, PayloadLimit, Progress, Settings, Summary};
+use transform::{Failure, Outcome, PayloadLimit, Settings, Summary};
 
 /// The report of a transform.
 #[derive(Debug, Serialize)]
@@ -15,6 +14,8 @@ pub(super) struct Report {
     pub job: Option<String>,
     /// How it ended.
     pub outcome: Outcome,
+    /// Why it failed, if it did.
+    pub reason: Option<String>,
     /// What was asked for.
     pub request: Request,
     /// Objects by what became of them.
@@ -104,36 +105,30 @@ pub(super) struct Objects {
 
 impl Report {
     /// Of a transform that ended as `summary` says after `elapsed`.
-    pub(super) fn new(
-        job: Option<String>,
-        request: Request,
-        progress: &Progress,
-        summary: Summary,
-        elapsed: Duration,
-    ) -> Self {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    pub(super) fn new(job: Option<String>, request: Request, summary: Summary, elapsed: Duration) -> Self {
         let seconds = elapsed.as_secs_f64();
         let per_second = |count: f64| if seconds > 0.0 { count / seconds } else { 0.0 };
-        let (records, bytes_read) = (read(&progress.records), read(&progress.bytes_read));
+        let counts = summary.counts;
         Self {
             job,
             outcome: summary.outcome,
             request,
+            reason: summary.reason,
             objects: Objects {
-                found: read(&progress.objects_found),
-                done: read(&progress.objects_done),
-                skipped: read(&progress.objects_skipped),
-                failed: read(&progress.objects_failed),
+                found: counts.objects_found,
+                done: counts.objects_done,
+                skipped: counts.objects_skipped,
+                failed: counts.objects_failed,
             },
-            records,
-            refused: read(&progress.records_refused),
-            bytes_read,
-            bytes_written: read(&progress.bytes_written),
-            calls: read(&progress.calls),
-            retries: read(&progress.retries),
+            records: counts.records,
+            refused: counts.records_refused,
+            bytes_read: counts.bytes_read,
+            bytes_written: counts.bytes_written,
+            calls: counts.calls,
+            retries: counts.retries,
             seconds,
-            records_per_second: per_second(records as f64),
-            mb_per_second: per_second(bytes_read as f64 / 1e6),
+            records_per_second: per_second(counts.records as f64),
+            mb_per_second: per_second(counts.bytes_read as f64 / 1e6),
             failures: summary.failures,
         }
     }
@@ -162,7 +157,11 @@ impl Report {
             Outcome::Failed => "failed",
             Outcome::Stopped => "stopped",
         };
-        let mut line = format!("{outcome}: {} records", self.records);
+        let mut line = outcome.to_owned();
+        if let Some(reason) = &self.reason {
+            line += &format!(" ({reason})");
+        }
+        line += &format!(": {} records", self.records);
         if self.refused > 0 {
             line += &format!(" ({} refused)", self.refused);
         }
@@ -183,22 +182,25 @@ impl Report {
 
 #[cfg(test)]
 mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use transform::job::Counts;
+
     use super::*;
 
     fn report(job: Option<&str>) -> Report {
-        let progress = Progress::default();
-        Progress::add(&progress.records, 100);
-        Progress::add(&progress.bytes_read, 4_000_000);
+        let mut counts = Counts { records: 100, bytes_read: 4_000_000, ..Counts::default() };
         if job.is_some() {
-            Progress::add(&progress.objects_found, 4);
-            Progress::add(&progress.objects_done, 3);
-            Progress::add(&progress.objects_skipped, 1);
-            Progress::add(&progress.objects_failed, 1);
+            counts.objects_found = 4;
+            counts.objects_done = 3;
+            counts.objects_skipped = 1;
+            counts.objects_failed = 1;
         }
         let outcome = if job.is_some() { Outcome::Failed } else { Outcome::Completed };
-        let summary = Summary { outcome, failures: Vec::new() };
+        let (reason, failures, started, ended) = (None, Vec::new(), UNIX_EPOCH, UNIX_EPOCH);
+        let summary = Summary { outcome, reason, failures, counts, started, ended };
         let request = Request::of(&Settings::default());
-        Report::new(job.map(str::to_owned), request, &progress, summary, Duration::from_secs(2))
+        Report::new(job.map(str::to_owned), request, summary, Duration::from_secs(2))
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub struct InputObject {
 pub enum Source {
     /// All objects whose keys begin with this string.
     Prefix(String),
+    /// This one alone.
+    Object(Path),
     /// Those that the manifest at this key lists.
     Manifest(Path),
 }

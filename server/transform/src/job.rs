@@ -56,7 +56,7 @@ pub struct Job<M> {
 
 pub use budget::{LARGE_AT_ONCE, OBJECTS_AT_ONCE};
 pub use capture::Capture;
-pub use shard::{CUT_BYTES_MIN, Part, SHARES_FOLDER, Shard};
+pub use shard::{CUT_BYTES, Part, SHARES_FOLDER, Shard};
 pub use summary::{Counts, FAILURES_KEPT, Outcome, Summary};
 
 /// Whether a transform should end, and how.

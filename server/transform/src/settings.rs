@@ -124,6 +124,8 @@ pub struct Settings {
     pub error_policy: ErrorPolicy,
     /// The largest answer of one call.
     pub response_bytes_max: usize,
+    /// From how many bytes on an object of lines is shared among several runners.
+    pub cut_bytes: u64,
 }
 
 impl Default for Settings {
@@ -144,6 +146,7 @@ impl Default for Settings {
             timeout: TIMEOUT_DEFAULT,
             error_policy: ErrorPolicy::Fail,
             response_bytes_max: RESPONSE_BYTES_MAX,
+            cut_bytes: crate::job::CUT_BYTES,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! From the flags of `clary transform` to what they mean together, or to why they mean nothing.
 
 use codecs::framing::SplitType;
+use transform::ErrorPolicy;
 use transform::job::Shard;
 use transform::settings::{AssembleWith, Extensions, MIB, Requested};
 
@@ -39,7 +40,7 @@ impl TransformArgs {
             failures: self.failures,
             report: self.report,
             progress: self.progress,
-            drain_timeout: self.drain_timeout,
+            keeps_uploads: self.keep_uploads,
             workers: self.workers.map_or(cores, usize::from),
             scratch: self.scratch,
             log_level: self.log_level,
@@ -81,6 +82,10 @@ impl TransformArgs {
             Some((flag, _)) => {
                 Err(format!("{flag}: expected an --output of objects, found - (standard output)"))
             }
+            None if self.error_policy == ErrorPolicy::Quarantine && self.failures.is_none() => {
+                Err("--error-policy quarantine: expected --failures FILE with --output -, found none"
+                    .to_owned())
+            }
             None => Ok(Task::Stream { input }),
         }
     }
@@ -97,8 +102,14 @@ impl TransformArgs {
             (None, false) => Part::Whole,
             (Some(shard), false) => Part::Shard(indexed(shard, environment)?),
         };
-        if self.journal.is_some() && part == Part::Merge {
-            return Err("--journal: expected none with --merge, which reads those of the shards".to_owned());
+        if self.journal.is_some() && part != Part::Whole {
+            return Err(
+                "--journal: expected none with --shard or --merge, whose journals are found by each other"
+                    .to_owned(),
+            );
+        }
+        if self.manifest && matches!(input, Place::Path(_)) {
+            return Err(format!("--manifest: expected an --input s3://bucket/key, found {input}"));
         }
         Ok(ObjectsConfig {
             input,
@@ -112,7 +123,8 @@ impl TransformArgs {
         })
     }
 
-    /// A stream is one of lines, unless it is said to be another: what would be one record has an end only when it ends.
+    /// A stream is one of lines, unless it is said to be another: what would be one record has an end only when it ends. It is
+    /// sent as it comes, unless payloads are given a size.
     fn requested(&self, is_stream: bool) -> Requested {
         let split_type = self.split_type.or(is_stream.then_some(SplitType::Line));
         let has_lines = is_stream && split_type == Some(SplitType::Line);
@@ -122,7 +134,7 @@ impl TransformArgs {
             compression: Some(self.compression),
             split_type,
             strategy: self.batch_strategy,
-            payload_mb: self.max_payload_mb,
+            payload_mb: self.max_payload_mb.or(is_stream.then_some(0)),
             concurrency: self.max_concurrent_transforms,
             assemble_with: self.assemble_with.or(has_lines.then_some(AssembleWith::Line)),
             input_filter: self.input_filter.clone(),

@@ -75,7 +75,7 @@ fn a_shard_has_its_index_or_finds_it() {
     assert_eq!(part("3/4", &[]), expected(3, 4));
     assert_eq!(part("auto/4", &[("JOB_COMPLETION_INDEX", "2")]), expected(2, 4));
     assert_eq!(part("auto/4", &[("AWS_BATCH_JOB_ARRAY_INDEX", "1")]), expected(1, 4));
-    for wrong in ["4/4", "1", "a/4", "0/0", "-1/4", "0/10001", "1/", "/4"] {
+    for wrong in ["4/4", "1", "a/4", "0/0", "0/10001", "1/", "/4"] {
         let error = part(wrong, &[]).expect_err(wrong);
         assert!(error.contains("expected i/n"), "{error}");
     }
@@ -117,7 +117,11 @@ fn streams_are_of_lines_unless_they_are_not() {
     let lines = stream(&[]);
     assert_eq!(lines.task, Task::Stream { input: None });
     assert_eq!(lines.requested.split_type, Some(SplitType::Line));
-    assert_eq!(lines.requested.assemble_with, Some(AssembleWith::Line));
+    assert_eq!(
+        (lines.requested.assemble_with, lines.requested.payload_mb),
+        (Some(AssembleWith::Line), Some(0))
+    );
+    assert_eq!(stream(&["--max-payload-mb", "3"]).requested.payload_mb, Some(3));
     let frames = stream(&["--split-type", "RecordIO"]).requested;
     assert_eq!((frames.split_type, frames.assemble_with), (Some(SplitType::RecordIo), None));
     let whole = stream(&["--split-type", "None"]).requested;
@@ -143,13 +147,17 @@ fn what_is_missing_or_does_not_go_together_is_refused() {
     for flag in ["--manifest", "--overwrite", "--merge"] {
         check(&[&streams[..], &[flag]].concat(), &format!("{flag}: expected an --output of objects"));
     }
+    let quarantine = ["--error-policy", "quarantine"];
+    check(&[&streams[..], &quarantine].concat(), "--error-policy quarantine: expected --failures FILE");
     check(&[&streams[..], &["--shard", "0/2"]].concat(), "--shard: expected an --output of objects");
     let refused = |more: &[&str], expected: &str| {
         let error = with(more).expect_err(expected);
         assert!(error.contains(expected), "{error}");
     };
     refused(&["--merge", "--shard", "0/2"], "--merge: expected no --shard");
-    refused(&["--merge", "--journal", "j"], "--journal: expected none with --merge");
+    refused(&["--merge", "--journal", "j"], "--journal: expected none with --shard or --merge");
+    refused(&["--shard", "0/2", "--journal", "j"], "--journal: expected none with --shard or --merge");
+    refused(&["--manifest"], "--manifest: expected an --input s3://bucket/key, found in");
     refused(&["--job", "a_b"], "hyphens");
     refused(&["--max-response-mb", "101"], "101");
     refused(&["--batch-strategy", "Both"], "expected MultiRecord or SingleRecord");

@@ -109,6 +109,7 @@ impl Listing {
     ) -> Result<Self, InputError> {
         match source {
             Source::Prefix(prefix) => Ok(Self::of_prefix(store, prefix, output_prefix)),
+            Source::Object(key) => Ok(Self::of_manifest(store, Manifest::of_one(key), output_prefix)),
             Source::Manifest(key) => {
                 let manifest = read_manifest(&store, name, key).await?;
                 Ok(Self::of_manifest(store, manifest, output_prefix))

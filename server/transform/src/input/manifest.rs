@@ -2,9 +2,12 @@
 
 use std::collections::HashSet;
 
+use object_store::path::Path;
 use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 use serde_json::error::Category;
 use sha2::{Digest, Sha256};
+
+use super::key::folder_of;
 
 /// The largest manifest. Reason: a million keys of 256 bytes; it is read whole, once, before the first object.
 pub const MANIFEST_BYTES_MAX: u64 = 256 << 20;
@@ -41,6 +44,13 @@ pub struct ManifestError {
 }
 
 impl Manifest {
+    /// A list of the object at `key` alone.
+    pub(super) fn of_one(key: &Path) -> Self {
+        let prefix = folder_of(key.as_ref()).to_owned();
+        let keys = vec![key.as_ref()[prefix.len()..].to_owned()];
+        Self { bucket: String::new(), prefix, keys, duplicates: 0 }
+    }
+
     /// The manifest in `bytes`.
     ///
     /// # Errors

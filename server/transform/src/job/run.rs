@@ -266,6 +266,7 @@ impl<M: Model> Running<M> {
         let name = &self.job.input_name;
         match &self.job.source {
             Source::Prefix(prefix) => format!("whose keys begin with {name}/{prefix}"),
+            Source::Object(key) => format!("at {name}/{key}"),
             Source::Manifest(key) => format!("in the manifest {name}/{key}"),
         }
     }

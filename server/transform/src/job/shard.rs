@@ -12,9 +12,9 @@ use crate::input::InputObject;
 use crate::read::ReadSpan;
 use crate::settings::{AssembleWith, Compression, Settings};
 
-/// The least bytes of an object for it to be cut. Reason: below, a runner is done with all of it in the time that a few more
-/// objects take, and cutting costs a merge.
-pub const CUT_BYTES_MIN: u64 = 256 << 20;
+/// From how many bytes on an object is cut, unless settings say otherwise. Reason: below, a runner is done with all of it in the
+/// time that a few more objects take, and cutting costs a merge.
+pub const CUT_BYTES: u64 = 256 << 20;
 
 /// The folder, below the outputs, of what runners write of objects that they share.
 pub const SHARES_FOLDER: &str = "_clary-shares";
@@ -65,7 +65,7 @@ impl Shard {
         let is_lines_to_lines = settings.split_type == SplitType::Line
             && settings.assemble_with == AssembleWith::Line
             && settings.compression == Compression::None;
-        self.count > 1 && object.size >= CUT_BYTES_MIN && is_lines_to_lines && !settings.numbers_records
+        self.count > 1 && object.size >= settings.cut_bytes && is_lines_to_lines && !settings.numbers_records
     }
 
     /// This runner's bytes of an object of `size`.
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn spans_are_the_object() {
-        for (size, count) in [(CUT_BYTES_MIN, 2), (CUT_BYTES_MIN + 1, 7), (u64::MAX, 1000)] {
+        for (size, count) in [(CUT_BYTES, 2), (CUT_BYTES + 1, 7), (u64::MAX, 1000)] {
             let spans: Vec<ReadSpan> = (0..count).map(|index| Shard { index, count }.span(size)).collect();
             assert_eq!((spans[0].from, spans[spans.len() - 1].to), (0, Some(size)));
             assert!(spans.windows(2).all(|pair| pair[0].to == Some(pair[1].from)));
@@ -144,10 +144,10 @@ mod tests {
 
     #[test]
     fn large_objects_of_lines_are_everybodys() {
-        let large = object("out/a/x.csv.out", CUT_BYTES_MIN);
-        let half = CUT_BYTES_MIN / 2;
+        let large = object("out/a/x.csv.out", CUT_BYTES);
+        let half = CUT_BYTES / 2;
         let share = Path::parse("out/_clary-shares/job/a/x.csv.out.00001-of-00002").unwrap();
-        let span = ReadSpan { from: half, to: Some(CUT_BYTES_MIN) };
+        let span = ReadSpan { from: half, to: Some(CUT_BYTES) };
         assert_eq!(part(1, 2, &large, &lines()), Part::Lines(span, share));
         assert_eq!(part(0, 1, &large, &lines()), Part::Whole);
         for other in [
@@ -155,6 +155,7 @@ mod tests {
             Settings { assemble_with: AssembleWith::None, ..lines() },
             Settings { compression: Compression::Gzip, ..lines() },
             Settings { numbers_records: true, ..lines() },
+            Settings { cut_bytes: CUT_BYTES + 1, ..lines() },
         ] {
             assert!(!matches!(part(1, 2, &large, &other), Part::Lines(..)), "{other:?}");
         }

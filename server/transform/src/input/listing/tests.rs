@@ -54,7 +54,7 @@ async fn check(prefix: &str, expected: &[&str]) {
 #[test]
 fn a_prefix_is_a_string() {
     run(async {
-        check("in/a/", &["in/a/x.csv -> out/a/x.csv.out"]).await;
+        check("in/a/", &["in/a/x.csv -> out/x.csv.out"]).await;
         check("in/a/x.csv", &["in/a/x.csv -> out/x.csv.out"]).await;
         check("in/a", &["in/a+b c%20ü.csv -> out/a+b c%20ü.csv.out", "in/a/x.csv -> out/a/x.csv.out"]).await;
         check("other", &["other -> out/other.out"]).await;
@@ -81,6 +81,15 @@ fn all_of_a_bucket() {
     run(async {
         let found = listed(store(&KEYS).await, Source::Prefix(String::new())).await.unwrap();
         assert_eq!(found.len(), KEYS.len());
+    });
+}
+
+#[test]
+fn one_object_is_without_its_siblings() {
+    run(async {
+        let one = async |key: &str| listed(store(&KEYS).await, Source::Object(Path::parse(key).unwrap())).await;
+        assert_eq!(one("in/test").await.unwrap(), ["in/test -> out/test.out"]);
+        assert_eq!(one("other").await.unwrap(), ["other -> out/other.out"]);
     });
 }
 
