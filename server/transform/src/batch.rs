@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 
 pub use batcher::Batcher;
 
-use crate::settings::BatchStrategy;
+use crate::settings::{BatchStrategy, Settings};
+use plan::Plan;
 
 /// A place in an object (unpacked), between two records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -194,6 +195,18 @@ pub fn payload(run: &Run, index: usize) -> Bytes {
     match run.strategy {
         BatchStrategy::MultiRecord => run.payload(),
         BatchStrategy::SingleRecord => run.content(index),
+    }
+}
+
+/// Holds an object of so many (unpacked) bytes to the limit where it is one payload: it need not be read to be refused.
+///
+/// # Errors
+/// When it is too large.
+pub fn check_object_bytes(settings: &Settings, bytes: u64) -> Result<(), BatchError> {
+    let plan = Plan::new(settings);
+    match plan.is_whole() && bytes > plan.record_bytes_max as u64 {
+        true => Err(plan.too_large(1, 0, Some(bytes))),
+        false => Ok(()),
     }
 }
 

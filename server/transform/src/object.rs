@@ -33,13 +33,14 @@ pub use rejected::{Rejected, rejected_key};
 pub(crate) use task::Task;
 pub use work::{STOP_GRACE, Work};
 
-use crate::batch::Position;
+use crate::batch::{Position, check_object_bytes};
 use crate::input::InputObject;
 use crate::job::Stop;
 use crate::journal::{Done, Journal};
 use crate::model::Model;
 use crate::process::ObjectId;
 use crate::read::{self, Pieces, ReadOptions, ReadSpan};
+use crate::settings::Compression;
 use crate::store::Store;
 use crate::upload::PartSizes;
 use output::Output;
@@ -121,6 +122,9 @@ async fn open<M>(
 ) -> Result<(Position, Pieces), ObjectError> {
     let store = &places.input.objects;
     let Some(share) = share else {
+        if work.settings.compression == Compression::None {
+            check_object_bytes(&work.settings, object.size)?;
+        }
         let pieces = read::open(store, object, work.settings.compression, written.byte, &places.read);
         return Ok((written, pieces));
     };

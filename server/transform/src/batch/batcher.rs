@@ -79,15 +79,6 @@ impl Batcher {
         }
     }
 
-    /// The same for an object of so many (unpacked) bytes: one that is one record and too large is refused before it is read.
-    #[must_use]
-    pub fn with_object_bytes(mut self, bytes: u64) -> Self {
-        if self.plan.is_whole() && bytes > self.plan.record_bytes_max as u64 {
-            self.failure = Some(self.plan.too_large(1, 0, Some(bytes)));
-        }
-        self
-    }
-
     /// Takes the next bytes of the object.
     ///
     /// # Panics

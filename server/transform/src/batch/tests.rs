@@ -5,7 +5,7 @@ use bytes::Bytes;
 use codecs::framing::{SplitType, Splitter};
 use proptest::prelude::*;
 
-use super::{BatchError, Batcher, Position, Run, payload};
+use super::{BatchError, Batcher, Position, Run, check_object_bytes, payload};
 use crate::settings::{BatchStrategy, MIB, PayloadLimit, Settings};
 
 const ALL: [SplitType; 4] = [SplitType::None, SplitType::Line, SplitType::RecordIo, SplitType::TfRecord];
@@ -132,15 +132,14 @@ fn an_object_without_split_is_one_payload() {
         0,
         "record 1, byte 0: expected a record of at most 4 bytes (MaxPayloadInMB), found a larger one",
     );
-    let mut batcher = Batcher::new(&four, Position::default()).with_object_bytes(7);
+    assert_eq!(check_object_bytes(&four, 4), Ok(()));
     assert_eq!(
-        batcher.next_run().expect_err("it is too large").to_string(),
+        check_object_bytes(&four, 7).expect_err("it is too large").to_string(),
         "record 1, byte 0: expected a record of at most 4 bytes (MaxPayloadInMB), found one of 7"
     );
     // A size says nothing where records are cut out of the object.
-    let mut lines =
-        Batcher::new(&settings(SplitType::Line, MultiRecord, 4), Position::default()).with_object_bytes(7);
-    assert_eq!(lines.next_run(), Ok(None));
+    assert_eq!(check_object_bytes(&settings(SplitType::Line, MultiRecord, 4), 7), Ok(()));
+    assert_eq!(check_object_bytes(&endless("text/csv", SplitType::None), u64::MAX), Ok(()));
 }
 
 #[test]
@@ -251,9 +250,8 @@ fn a_document_is_held_whole_up_to_a_limit() {
     let json = endless("application/json", SplitType::None);
     check(&json, b"{\"instances\":\n[]}", &[b"{\"instances\":\n[]}"]);
     check(&endless("text/csv; header=present", SplitType::None), b"a,b\n1,2\n", &[b"a,b\n1,2\n"]);
-    let mut batcher = Batcher::new(&json, Position::default()).with_object_bytes(101 * MIB as u64);
     assert_eq!(
-        batcher.next_run().expect_err("it is too large").to_string(),
+        check_object_bytes(&json, 101 * MIB as u64).expect_err("it is too large").to_string(),
         "expected at most 104857600 bytes of application/json, which cannot be cut into pieces (MaxPayloadInMB 0 \
          without SplitType), found more"
     );

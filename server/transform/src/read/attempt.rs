@@ -7,12 +7,21 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use object_store::{GetOptions, GetRange, GetResult, GetResultPayload, ObjectMeta, ObjectStore};
+use tokio::time::Instant;
 
 use super::{BACKOFF_MAX, ReadError, ReadOptions};
 use crate::input::InputObject;
 
 /// The longest pause between two pieces of an answer. Reason: the store's client gives a whole request as long.
 const IDLE_MAX: Duration = Duration::from_secs(30);
+
+/// How long attempts that bring nothing go on. Reason: each may be many requests, since the store's client tries again too, for
+/// three minutes; a store that is out for longer is told of.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// What an attempt must bring for those before it to be forgotten. Reason: a connection that is cut again and again still gets a
+/// range across, in at most 128 times as many attempts.
+const PROGRESS_BYTES: u64 = 64 << 10;
 
 /// Reads ranges of one version of an object.
 #[derive(Debug)]
@@ -36,19 +45,19 @@ impl RangeReader {
     /// The bytes of `range`, all of them.
     pub(super) async fn read(&self, range: Range<u64>) -> Result<Bytes, ReadError> {
         let mut collected = Collected { range, bytes: BytesMut::new(), whole: None };
-        let mut pause = self.options.backoff_first;
-        for attempts in 1.. {
+        let mut patience = Patience::new(&self.options);
+        loop {
+            let before = collected.missing().start;
             let failure = match self.attempt(&mut collected).await {
                 Ok(()) => return Ok(collected.into_bytes()),
                 Err(failure) => failure,
             };
-            if attempts >= self.options.attempts_max || matches!(failure, Failure::Final(_)) {
-                return Err(self.give_up(failure, &collected, attempts));
+            patience.count(collected.missing().start - before);
+            if patience.is_over() || matches!(failure, Failure::Final(_)) {
+                return Err(self.give_up(failure, &collected, patience.attempts));
             }
-            tokio::time::sleep(pause).await;
-            pause = decorrelated(self.options.backoff_first, pause);
+            tokio::time::sleep(patience.pause()).await;
         }
-        unreachable!("attempts are counted up to a limit")
     }
 
     async fn attempt(&self, collected: &mut Collected) -> Result<(), Failure> {
@@ -146,6 +155,46 @@ impl RangeReader {
     }
 }
 
+/// How long a range is tried for.
+struct Patience<'a> {
+    options: &'a ReadOptions,
+    /// All attempts.
+    attempts: u32,
+    /// Those since the last that brought something, and when that was.
+    fruitless: u32,
+    since: Instant,
+    pause: Duration,
+}
+
+impl<'a> Patience<'a> {
+    fn new(options: &'a ReadOptions) -> Self {
+        let (since, pause) = (Instant::now(), options.backoff_first);
+        Self { options, attempts: 0, fruitless: 0, since, pause }
+    }
+
+    /// Counts an attempt that brought so many bytes.
+    fn count(&mut self, bytes: u64) {
+        self.attempts += 1;
+        self.fruitless += 1;
+        if bytes >= PROGRESS_BYTES {
+            (self.fruitless, self.since, self.pause) = (0, Instant::now(), self.options.backoff_first);
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.fruitless >= self.options.attempts_max || self.since.elapsed() > PATIENCE
+    }
+
+    /// How long to wait before the next attempt: anything between the first pause and three times the last, so that readers that
+    /// failed together do not come back together.
+    fn pause(&mut self) -> Duration {
+        let pause = self.pause;
+        let (low, high) = (self.options.backoff_first.as_micros() as u64, 3 * pause.as_micros() as u64);
+        self.pause = Duration::from_micros(fastrand::u64(low..=high.max(low))).min(BACKOFF_MAX);
+        pause
+    }
+}
+
 /// What has come of a range. One piece that is all of it stays where it is.
 struct Collected {
     range: Range<u64>,
@@ -191,13 +240,6 @@ async fn in_time<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
         let source = format!("expected bytes within {} s, found none", IDLE_MAX.as_secs()).into();
         Failure::Passing(object_store::Error::Generic { store: "read", source })
     })
-}
-
-/// The pause after `last`: anything between the first one and three times the last, so that readers that failed together do not
-/// come back together.
-fn decorrelated(first: Duration, last: Duration) -> Duration {
-    let (low, high) = (first.as_micros() as u64, 3 * last.as_micros() as u64);
-    Duration::from_micros(fastrand::u64(low..=high.max(low))).min(BACKOFF_MAX)
 }
 
 /// A weak ETag never satisfies `If-Match`; it is compared with that of the answer alone.

@@ -142,6 +142,38 @@ async fn attempts_are_counted_and_what_cannot_pass_is_not_tried_again() {
     check_error(Fault::Gone, "in/a.csv: expected an object, found none").await;
 }
 
+/// The clock jumps ahead while nothing else happens.
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_stops_is_asked_for_again() {
+    let (store, object) = stored(&OBJECT[..10]).await;
+    store.plan([Fault::Stalls(3), Fault::Stalls(0)]);
+    assert_eq!(read(&store, &object, 0).await.unwrap(), &OBJECT[..10]);
+    assert_eq!(store.gets(), [0..10, 3..10, 3..10]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_out_for_long_is_told_of() {
+    let (store, object) = stored(OBJECT).await;
+    store.plan([Fault::Fails; 5000]);
+    let options = ReadOptions { attempts_max: u32::MAX, ranges_ahead: 0, ..ReadOptions::default() };
+    let began = tokio::time::Instant::now();
+    let error = collect(open(&shared(&store), &object, Compression::None, 0, &options)).await.unwrap_err();
+    assert!(matches!(error, ReadError::Store { byte: 0, attempts: 50..3000, .. }), "{error}");
+    assert!((300..310).contains(&began.elapsed().as_secs()));
+}
+
+/// A connection that is cut again and again brings all there is, in the end.
+#[tokio::test]
+async fn attempts_that_bring_something_are_not_held_against_a_range() {
+    let bytes: Vec<u8> = (0..2_000_000_u32).map(|at| (at / 7) as u8).collect();
+    let (store, object) = stored(&bytes).await;
+    store.plan([Fault::Breaks(70_000); 100]);
+    let options = ReadOptions { attempts_max: 2, range_bytes: 8 << 20, ..options() };
+    let read = collect(open(&shared(&store), &object, Compression::None, 0, &options)).await;
+    assert!(read.unwrap() == bytes);
+    assert_eq!(store.gets().len(), 29);
+}
+
 #[tokio::test]
 async fn another_version_is_never_mixed_in() {
     // By the ETag, also where the store does not look at conditions; else by the time of the write, else by the size.

@@ -28,6 +28,8 @@ pub(super) enum Fault {
     Short(u64),
     /// The connection breaks after so many bytes.
     Breaks(u64),
+    /// It stops after so many bytes, and does not end.
+    Stalls(u64),
     /// There is none.
     Fails,
     /// The caller may not.
@@ -109,17 +111,22 @@ fn generic(message: &str) -> Error {
     Error::Generic { store: "faulty", source: message.into() }
 }
 
-/// The answer's bytes, `fault` taken into account, in pieces of three bytes.
+/// The answer's bytes, `fault` taken into account, in pieces of a few bytes.
 fn spoiled(bytes: &Bytes, fault: Fault) -> BoxStream<'static, Result<Bytes>> {
     let (bytes, failure) = match fault {
         Fault::Short(kept) => (bytes.slice(..bytes.len().min(kept as usize)), None),
         Fault::Breaks(kept) => {
             (bytes.slice(..bytes.len().min(kept as usize)), Some(Err(generic("the connection was reset"))))
         }
+        Fault::Stalls(kept) => {
+            let bytes = bytes.slice(..bytes.len().min(kept as usize));
+            return stream::iter([Ok(bytes)]).chain(stream::pending()).boxed();
+        }
         Fault::Overlong => ([bytes.as_ref(), b"?"].concat().into(), None),
         _ => (bytes.clone(), None),
     };
-    let pieces: Vec<Result<Bytes>> = bytes.chunks(3).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+    let pieces: Vec<Result<Bytes>> =
+        bytes.chunks(3.max(bytes.len() / 20)).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
     stream::iter(pieces.into_iter().chain(failure)).boxed()
 }
 
