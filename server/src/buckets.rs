@@ -4,18 +4,33 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::Path as FilePath;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStore};
+use object_store::{BackoffConfig, ObjectMeta, ObjectStore, RetryConfig};
 use objects::Directory;
 
 use crate::config::AwsVariables;
-use crate::store::{Source, StoreError, s3};
+use crate::store::{Source, StoreError, s3, s3_builder};
+use crate::transform::embedded;
 
 /// Clients of an external store that are kept, one a bucket. Reason: each has its pool of connections; a server uses a few
 /// buckets, and whoever names more only pays for new connections.
 const CLIENTS_MAX: usize = 64;
+
+/// How often a request of a transform is tried again by the client of an external store. Reason: the transform tries again by
+/// itself, up to seven times, with what it reads or writes at hand; the client's own ten would multiply that to a minute's
+/// silence for each.
+const TRANSFORM_RETRIES: RetryConfig = RetryConfig {
+    backoff: BackoffConfig {
+        init_backoff: Duration::from_millis(100),
+        max_backoff: Duration::from_secs(2),
+        base: 2.0,
+    },
+    max_retries: 2,
+    retry_timeout: Duration::from_secs(30),
+};
 
 /// Where the buckets of this server are.
 #[derive(Debug)]
@@ -106,6 +121,22 @@ impl Buckets {
         match self {
             Self::Embedded(directory) => Ok(directory.bucket(bucket)),
             Self::External(store) => store.of(bucket),
+        }
+    }
+
+    /// The bucket of this name with its uploads in parts, as a transform reads and writes it. Each call makes its own clients of
+    /// an external store: keep what is returned.
+    ///
+    /// # Errors
+    /// When the variables of an external store contradict each other.
+    pub fn store(&self, bucket: &str) -> Result<transform::Store, StoreError> {
+        match self {
+            Self::Embedded(directory) => Ok(embedded::store(directory, bucket)),
+            Self::External(store) => {
+                let builder = s3_builder(bucket, &store.variables.0).with_retry(TRANSFORM_RETRIES);
+                let failed = |source| StoreError::Object { url: format!("s3://{bucket}"), source };
+                transform::Store::s3(builder).map_err(failed)
+            }
         }
     }
 

@@ -182,6 +182,11 @@ pub(crate) fn s3(
     bucket: &str,
     aws: &[(String, String)],
 ) -> Result<impl ObjectStore + use<>, object_store::Error> {
+    s3_builder(bucket, aws).build()
+}
+
+/// The description of a bucket, for who wants more than its objects.
+pub(crate) fn s3_builder(bucket: &str, aws: &[(String, String)]) -> AmazonS3Builder {
     let mut builder = AmazonS3Builder::new().with_bucket_name(bucket);
     for (name, value) in aws {
         let name = if name == "aws_endpoint_url_s3" { "aws_endpoint_url" } else { name };
@@ -192,7 +197,7 @@ pub(crate) fn s3(
     }
     let is_plain =
         aws.iter().any(|(name, value)| name.starts_with("aws_endpoint_url") && value.starts_with("http://"));
-    builder.with_allow_http(is_plain).build()
+    builder.with_allow_http(is_plain)
 }
 
 async fn download(
