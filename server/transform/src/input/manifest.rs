@@ -209,7 +209,7 @@ mod tests {
         );
         check_refused(
             "[{\"prefix\":\"s3://b/\"}]",
-            "manifest, line 1, column 23: expected at least one key after the prefix, found none",
+            "manifest, line 1, column 22: expected at least one key after the prefix, found none",
         );
         check_refused(
             "[{\"prefix\":\"/b/\"},\"x\"]",

@@ -87,7 +87,8 @@ fn all_of_a_bucket() {
 #[test]
 fn one_object_is_without_its_siblings() {
     run(async {
-        let one = async |key: &str| listed(store(&KEYS).await, Source::Object(Path::parse(key).unwrap())).await;
+        let one =
+            async |key: &str| listed(store(&KEYS).await, Source::Object(Path::parse(key).unwrap())).await;
         assert_eq!(one("in/test").await.unwrap(), ["in/test -> out/test.out"]);
         assert_eq!(one("other").await.unwrap(), ["other -> out/other.out"]);
     });

@@ -1,0 +1,121 @@
+//! The order of answers, and what is under way at once.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+
+use super::*;
+use crate::batch::Position;
+use crate::object::{Rejected, Sink, Work, pipe, window};
+use crate::process::ObjectId;
+use crate::settings::{BatchStrategy, PayloadLimit};
+
+/// `count` lines of four digits, and those reversed.
+fn numbers(count: usize) -> (String, String) {
+    let lines = |digits: fn(usize) -> String| (0..count).map(|number| digits(number) + "\n").collect();
+    let straight = lines(|number| format!("{number:04}"));
+    let reversed = lines(|number| format!("{number:04}").chars().rev().collect());
+    (straight, reversed)
+}
+
+#[test]
+fn answers_are_in_the_inputs_order_whatever_calls_take() {
+    in_no_time(async {
+        let (input, expected) = numbers(2000);
+        for (concurrency, strategy, bytes) in [
+            (1, BatchStrategy::MultiRecord, 50),
+            (8, BatchStrategy::MultiRecord, 50),
+            (8, BatchStrategy::SingleRecord, 50),
+            (100, BatchStrategy::MultiRecord, 5),
+        ] {
+            let payload_limit = PayloadLimit::Bytes(bytes);
+            let settings = Settings { concurrency, strategy, payload_limit, ..lines() };
+            let model = Fake { delay_ms: 50, ..Fake::default() };
+            let bench = Bench::new(&[("in/x", input.as_bytes())], settings).await.with_model(model);
+            assert_eq!(bench.run().await.outcome, Outcome::Completed);
+            assert_eq!(bench.outputs().await["x.out"], expected, "{concurrency} {strategy:?}");
+            assert!(bench.model.running_max.load(Ordering::SeqCst) <= concurrency);
+        }
+    });
+}
+
+#[test]
+fn calls_run_side_by_side() {
+    on_threads(async {
+        let (input, _) = numbers(200);
+        let settings = Settings { concurrency: 8, payload_limit: PayloadLimit::Bytes(5), ..lines() };
+        let bench = Bench::new(&[("in/x", input.as_bytes())], settings).await.with_model(Fake::held());
+        let running = tokio::spawn(bench.job().await.run());
+        eventually(|| bench.model.running.load(Ordering::SeqCst) == 8).await;
+        bench.model.gate.as_ref().unwrap().add_permits(200);
+        assert_eq!(running.await.unwrap().counts.records, 200);
+        assert_eq!(bench.model.running_max.load(Ordering::SeqCst), 8);
+    });
+}
+
+/// Carries 2000 lines, a call and a piece each, to a sink that never takes anything, until nothing moves: the pieces that were
+/// read.
+async fn read_before_a_stalled_sink(model: &Arc<Fake>) -> usize {
+    let settings = Settings { concurrency: 4, payload_limit: PayloadLimit::Bytes(5), ..lines() };
+    let (_stop, stopped) = watch::channel(Stop::Run);
+    let (progress, told) = (Arc::<Progress>::default(), Arc::<Told>::default());
+    let work = Arc::new(Work::new("job".into(), settings, Arc::clone(model), progress, told, stopped));
+    let read = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&read);
+    let pieces = futures_util::stream::iter(numbers(2000).0.into_bytes()).chunks(5).map(move |piece| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        Ok(Bytes::from(piece))
+    });
+    let id = ObjectId::new("job", "in/x");
+    let mut sink = Stalled;
+    let piped = pipe(&work, id, Box::pin(pieces), Position::default(), &mut sink);
+    // The clock jumps: whoever can do something has done it before an hour has passed.
+    assert!(tokio::time::timeout(Duration::from_secs(3600), piped).await.is_err());
+    read.load(Ordering::SeqCst)
+}
+
+#[test]
+fn a_stalled_sink_stops_the_reading() {
+    in_no_time(async {
+        let model = Arc::new(Fake::default());
+        let read = read_before_a_stalled_sink(&model).await;
+        assert!((1..=window(4) + 3).contains(&read), "{read} pieces of 2000");
+        let calls = model.calls.load(Ordering::SeqCst);
+        assert!((1..=window(4) + 1).contains(&calls), "{calls} calls for 2000 lines");
+    });
+}
+
+#[test]
+fn a_stalled_model_stops_the_reading() {
+    in_no_time(async {
+        let model = Arc::new(Fake::held());
+        let read = read_before_a_stalled_sink(&model).await;
+        assert!((1..=window(4) + 3).contains(&read), "{read} pieces of 2000");
+        assert_eq!(model.running_max.load(Ordering::SeqCst), 4);
+    });
+}
+
+/// A sink that never takes anything.
+struct Stalled;
+
+impl Sink for Stalled {
+    async fn write(&mut self, _: Bytes, _: Position) -> Result<(), String> {
+        std::future::pending().await
+    }
+
+    async fn reject(&mut self, _: Vec<Rejected>) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// Waits for something that another task does.
+async fn eventually(is_so: impl Fn() -> bool) {
+    let so = async {
+        while !is_so() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), so).await.expect("it comes to be so");
+}
