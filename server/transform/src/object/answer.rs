@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use bytes::Bytes;
+use codecs::{ContentType, Format};
 
 use super::call::{call, is_overload};
 use super::error::RecordError;
@@ -180,7 +181,7 @@ impl<M: Model> Answering<'_, M> {
     /// have been, sent in one call: between the halves of a refused batch, and between the pieces of an endless payload.
     fn separate(&mut self, records: &Range<usize>) {
         let is_half = self.run.strategy == BatchStrategy::MultiRecord && records.start > 0;
-        if is_half && !self.answered.bytes.is_empty() && !self.answered.bytes.ends_with(b"\n") {
+        if is_half && self.has_lines() && !self.answered.bytes.is_empty() && !self.answered.bytes.ends_with(b"\n") {
             self.answered.bytes.push(b'\n');
         }
     }
@@ -188,12 +189,19 @@ impl<M: Model> Answering<'_, M> {
     /// A newline before the whole run where it is a piece of an endless payload and not the first. Whether the piece before ends
     /// with one is not known here; the answers of one model all do, or none does.
     fn separate_from_before(&mut self) {
-        let bytes = &mut self.answered.bytes;
         let is_later_piece =
             self.work.settings.payload_limit == PayloadLimit::Endless && self.run.start.byte > 0;
-        if is_later_piece && !bytes.is_empty() && !bytes.ends_with(b"\n") {
+        let is_separate = is_later_piece && self.has_lines();
+        let bytes = &mut self.answered.bytes;
+        if is_separate && !bytes.is_empty() && !bytes.ends_with(b"\n") {
             bytes.insert(0, b'\n');
         }
+    }
+
+    /// Whether answers are text. Frames of bytes follow each other without anything between.
+    fn has_lines(&self) -> bool {
+        let accept = self.work.settings.accept.as_deref().unwrap_or_default();
+        !ContentType::parse(accept).is_ok_and(|accept| accept.format == Format::RecordIo)
     }
 
     /// The newline of `AssembleWith`.
