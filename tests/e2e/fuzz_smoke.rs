@@ -115,14 +115,38 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
             texts(&["[1,2,3]\n[4,5,6]", "{\"data\":{\"features\":{\"keys\":[0,2],\"shape\":[4],\"values\":[1,-1]}}}\n"]),
         ]
         .concat(),
+        "json_path" => texts(&[
+            "$.a['b'][0,-1]",
+            "$['a','b'].a",
+            "$[ 0 , 2: ,:-1]",
+            "$.*[-1].a",
+            "$[\"a_b\"]",
+            "$[2:5]",
+            "$..a",
+            "$[?(@.a)]",
+        ]),
+        "processing" => texts(&[
+            "\0$[0,-1]\na,\"b,\"\"c\",2\n0.5\n",
+            "\u{60}$[1:]\n1,2\n0.1\n0.2",
+            "\0$\n 1,2\n\"[0.1, 0.9]\"\n",
+            "\u{1}$['a','SageMakerOutput']\n{\"a\":[1.50,{}],\"b\":\"\\u00e9\"}\n{\"score\": 0.9}\n",
+            "\u{31}$\n[]\n{\"predictions\": [{\"SageMakerInferenceId\": 1}]}",
+            "\u{2}$.SageMakerOutput\n{\"SageMakerOutput\":1}\n[1,2]\n",
+            "\u{62}$[*]\n[1]\n{\"a\":1}\n{\"b\":2}\n",
+        ]),
         "libsvm" => [written("text/libsvm"), texts(&["1:0.5 3:1\n# words\n\n-1:2 2:1e3 # end", "1 qid:3 1:1", "2:1 1:2"])].concat(),
         "recordio" => [written("application/x-recordio-protobuf"), vec![harness::payload::frame(b"")]].concat(),
-        "framing" => [
+        "framing" | "batches" => [
             written("application/x-recordio-protobuf"),
             written("text/csv"),
             vec![[&[5, 0, 0, 0, 0, 0, 0, 0, 0xea, 0xb2, 0x04, 0x3e][..], b"hello", &[0; 4]].concat()],
         ]
         .concat(),
+        "gunzip" => vec![
+            hostile::gzip(&rows.write("text/csv")),
+            [hostile::gzip(b"1,2\n"), hostile::gzip(b""), hostile::gzip(b"3,4")].concat(),
+            hostile::gzip(&vec![b'0'; 1 << 19]),
+        ],
         "content_encoding" => vec![
             hostile::gzip(&rows.write("text/csv")),
             hostile::gzip(&vec![b'0'; 1 << 17]),
@@ -152,6 +176,10 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
              \"warm_up\":[[1,null]],\"libsvm_index_base\":1,\"csv_header\":\"skip\",\"narrow_rows\":\"missing\"}",
             "{\"algorithm\":\"linear-learner\",\"predictor_type\":\"binary_classifier\",\"threshold\":0.5,\"new_key\":[{}]}",
             "{\"algorithm\":\"kmeans\",\"k\":3,\"sha256\":{},\"hyperparameters\":{\"k\":\"3\"},\"missing\":-1}",
+        ]),
+        "manifest_input" => texts(&[
+            "[{\"prefix\":\"s3://bucket/in/\"},\"a.csv\",\"b/c.csv\",\"a.csv\"]",
+            "[{\"prefix\": \"s3://bucket\"},\n\"\\u00fc+ %20\"]\n",
         ]),
         _ => panic!("{target} has no seeds"),
     }
@@ -192,6 +220,7 @@ macro_rules! smoke {
 smoke!(
     archive,
     aws_chunked,
+    batches,
     call_shape,
     content_encoding,
     content_type,
@@ -199,10 +228,14 @@ smoke!(
     csv,
     event_message,
     framing,
+    gunzip,
     json,
     json_lines,
+    json_path,
     libsvm,
     manifest,
+    manifest_input,
+    processing,
     query_form,
     recordio,
     signature,

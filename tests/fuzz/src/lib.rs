@@ -5,7 +5,9 @@
 //! seeds.
 
 mod calls;
+mod processing;
 mod signatures;
+mod transforms;
 
 use std::io::Write;
 
@@ -18,15 +20,18 @@ use models::xgboost::{XgboostModel, reader};
 use models::{Input, LoadOptions, Manifest, Model};
 
 pub use calls::{call_shape, event_message, query_form};
+pub use processing::{json_path, processing};
 pub use signatures::{aws_chunked, credentials, signature};
+pub use transforms::{batches, gunzip};
 
 /// A target by name.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 20] = [
+pub const TARGETS: [Target; 25] = [
     ("archive", archive),
     ("aws_chunked", aws_chunked),
+    ("batches", batches),
     ("call_shape", call_shape),
     ("content_encoding", content_encoding),
     ("content_type", content_type),
@@ -34,10 +39,14 @@ pub const TARGETS: [Target; 20] = [
     ("csv", csv),
     ("event_message", event_message),
     ("framing", framing),
+    ("gunzip", gunzip),
     ("json", json),
     ("json_lines", json_lines),
+    ("json_path", json_path),
     ("libsvm", libsvm),
     ("manifest", manifest),
+    ("manifest_input", manifest_input),
+    ("processing", processing),
     ("query_form", query_form),
     ("recordio", recordio),
     ("signature", signature),
@@ -254,4 +263,18 @@ pub fn manifest(bytes: &[u8]) {
     let (again, unknown) = Manifest::from_json(&written).expect("what is written is readable");
     assert_eq!(again, manifest);
     assert!(unknown.is_empty(), "every key that is written is known: {unknown:?}");
+}
+
+/// A transform's manifest of inputs: what is read has keys, each once, none longer than the store allows; and nothing is left out.
+pub fn manifest_input(bytes: &[u8]) {
+    let Ok(manifest) = transform::input::Manifest::parse(bytes) else { return };
+    assert!(!manifest.bucket.is_empty() && !manifest.keys.is_empty());
+    let mut keys = manifest.keys.clone();
+    keys.sort();
+    keys.dedup();
+    assert_eq!(keys.len(), manifest.keys.len(), "each key is there once");
+    assert!(keys.iter().all(|key| !key.is_empty() && manifest.prefix.len() + key.len() <= 1024));
+    let mut items = serde_json::Deserializer::from_slice(bytes).into_iter::<Vec<serde_json::Value>>();
+    let items = items.next().and_then(Result::ok).expect("what was accepted is an array");
+    assert_eq!(items.len(), 1 + manifest.keys.len() + manifest.duplicates);
 }
