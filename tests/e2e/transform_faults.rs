@@ -133,12 +133,12 @@ fn hesitate(random: &mut fastrand::Rng) {
 /// A store with the inputs and the model.
 fn store_with(inputs: &BTreeMap<String, Vec<u8>>) -> Server {
     let server = Up::new().start();
-    for bucket in ["in", "out", "models"] {
+    for bucket in ["inputs", "outputs", "models"] {
         put(&server, &format!("/{bucket}"), b"");
     }
     put(&server, &format!("/{ARTIFACT_KEY}"), &artifact());
     for (key, rows) in inputs {
-        put(&server, &format!("/in/data/{key}"), rows);
+        put(&server, &format!("/inputs/data/{key}"), rows);
     }
     server
 }
@@ -165,16 +165,16 @@ fn a_command_killed_over_a_failing_store_leaves_what_it_would_have_left() {
     let store = FaultStore::before(behind.address(), seed);
     let mut random = fastrand::Rng::with_seed(seed);
     let start = |folder: &str| -> Running {
-        let output = format!("s3://out/{folder}/");
+        let output = format!("s3://outputs/{folder}/");
         let command = command(&format!("s3://{ARTIFACT_KEY}"));
-        command.args(&["--input", "s3://in/data/", "--output", &output]).store(&store.url()).start()
+        command.args(&["--input", "s3://inputs/data/", "--output", &output]).store(&store.url()).start()
     };
     let finish = |mut running: Running, folder: &str| {
-        let is_good = running.wait(4, |_| expected.look(&seen(&behind, "out", folder)));
+        let is_good = running.wait(4, |_| expected.look(&seen(&behind, "outputs", folder)));
         let when = format!("{folder} of seed {seed}");
         assert!(is_good, "{when}: {}", running.log());
-        expected.check(&stored(&behind, "out", folder), &when);
-        assert_no_uploads(&behind, "out", &when);
+        expected.check(&stored(&behind, "outputs", folder), &when);
+        assert_no_uploads(&behind, "outputs", &when);
     };
     finish(start("uninterrupted"), "uninterrupted");
     let requests = store.requests();
@@ -188,7 +188,7 @@ fn a_command_killed_over_a_failing_store_leaves_what_it_would_have_left() {
             let mut running = start(&folder);
             let last = store.requests() + random.u64(..=requests);
             while running.ended().is_none() && store.requests() < last {
-                expected.look(&seen(&behind, "out", &folder));
+                expected.look(&seen(&behind, "outputs", &folder));
             }
             hesitate(&mut random);
             if killed == kills || running.ended().is_some() {
@@ -197,7 +197,7 @@ fn a_command_killed_over_a_failing_store_leaves_what_it_would_have_left() {
             }
             running.kill();
             killed += 1;
-            expected.look(&seen(&behind, "out", &folder));
+            expected.look(&seen(&behind, "outputs", &folder));
         }
     }
     assert!(!store.served().is_empty());
@@ -264,12 +264,12 @@ fn create_job(server: &Server, folder: &str) {
         "BatchStrategy": "MultiRecord",
         "Environment": {"CLARY_TRANSFORM_MAX_PAYLOAD_BYTES": "40000"},
         "TransformInput": {
-            "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://in/data/"}},
+            "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://inputs/data/"}},
             "ContentType": "text/csv",
             "SplitType": "Line",
         },
         "TransformOutput": {
-            "S3OutputPath": format!("s3://out/{folder}"),
+            "S3OutputPath": format!("s3://outputs/{folder}"),
             "Accept": "application/jsonlines",
             "AssembleWith": "Line",
         },
@@ -299,7 +299,7 @@ fn kill_servers(
     let run = |server: &mut Server, folder: &str, until: Instant| -> bool {
         let mut is_over = false;
         server.wait_for("the job", |server| {
-            expected.look(&seen(outputs.unwrap_or(server), "out", folder));
+            expected.look(&seen(outputs.unwrap_or(server), "outputs", folder));
             is_over = status(server, folder) == "Completed";
             is_over || Instant::now() >= until
         });
@@ -308,8 +308,8 @@ fn kill_servers(
     let check = |server: &Server, folder: &str| {
         let when = format!("{folder} of seed {seed}");
         let outputs = outputs.unwrap_or(server);
-        expected.check(&stored(outputs, "out", folder), &when);
-        assert_no_uploads(outputs, "out", &when);
+        expected.check(&stored(outputs, "outputs", folder), &when);
+        assert_no_uploads(outputs, "outputs", &when);
     };
     let forever = || Instant::now() + harness::http::ANSWER_TIMEOUT;
     let begun = Instant::now();
@@ -344,11 +344,11 @@ fn a_job_of_a_killed_server_goes_on_in_the_next() {
     let data = tempfile::tempdir().unwrap();
     let server = Up::on(data.path()).start();
     create_model(&server, "m", &artifact());
-    for bucket in ["in", "out"] {
+    for bucket in ["inputs", "outputs"] {
         put(&server, &format!("/{bucket}"), b"");
     }
     for (key, rows) in &inputs {
-        put(&server, &format!("/in/data/{key}"), rows);
+        put(&server, &format!("/inputs/data/{key}"), rows);
     }
     drop(server);
     kill_servers(&Expected::of(&inputs), || Up::on(data.path()).start(), None, || {});

@@ -12,7 +12,7 @@ use harness::batch::{Split, assemble};
 use harness::forest::Forest;
 use harness::payload::{Rows, record};
 use harness::platform::{deploy, invoke, put, sagemaker};
-use harness::{Client, FaultStore, Request, Server, Transform, Up, artifacts};
+use harness::{Client, FaultStore, Oracle, Request, Server, Transform, Up, artifacts};
 use serde_json::{Value, json};
 
 use crate::{files, stored, variable};
@@ -214,13 +214,13 @@ fn create(server: &Server, case: Case) {
         "TransformInput": {
             "DataSource": {"S3DataSource": {
                 "S3DataType": "S3Prefix",
-                "S3Uri": format!("s3://in/{}/", case.inputs()),
+                "S3Uri": format!("s3://inputs/{}/", case.inputs()),
             }},
             "ContentType": FORMATS[case.format],
             "SplitType": case.split.name(),
         },
         "TransformOutput": {
-            "S3OutputPath": format!("s3://out/{}", case.name()),
+            "S3OutputPath": format!("s3://outputs/{}", case.name()),
             "Accept": ACCEPTS[case.accept],
             "AssembleWith": case.assemble_with(),
         },
@@ -274,8 +274,8 @@ fn outputs_are_the_answers_of_an_endpoint() {
     std::fs::write(&model, &artifact).unwrap();
     let mut server = Up::new().start();
     deploy(&server, MODEL, &artifact);
-    put(&server, "/in", b"");
-    put(&server, "/out", b"");
+    put(&server, "/inputs", b"");
+    put(&server, "/outputs", b"");
     put(&server, "/elsewhere", b"");
     let mut client = server.connect();
     for (format, split) in (0..FORMATS.len()).flat_map(|format| Split::ALL.map(|split| (format, split))) {
@@ -285,7 +285,8 @@ fn outputs_are_the_answers_of_an_endpoint() {
                 let path = folder.path().join("in").join(&place).join(&key);
                 std::fs::create_dir_all(path.parent().unwrap()).unwrap();
                 std::fs::write(path, &object).unwrap();
-                let answer = client.call(&Request::new("PUT", &format!("/in/{place}/{key}")).body(object));
+                let answer =
+                    client.call(&Request::new("PUT", &format!("/inputs/{place}/{key}")).body(object));
                 assert_eq!(answer.status, 200, "{}", answer.text());
             }
         }
@@ -306,7 +307,7 @@ fn outputs_are_the_answers_of_an_endpoint() {
         let job = ended(&mut server, &case.name());
         let status = if expected.is_complete { "Completed" } else { "Failed" };
         assert_eq!(job["TransformJobStatus"], status, "{job}");
-        compare(case, "embedded", &stored(&server, "out", &case.name()), &expected.outputs);
+        compare(case, "embedded", &stored(&server, "outputs", &case.name()), &expected.outputs);
 
         if turn % 2 == 0 {
             let output = folder.path().join("out").join(case.name());
@@ -316,7 +317,7 @@ fn outputs_are_the_answers_of_an_endpoint() {
             let found = files(&output);
             compare(case, "directory", &found, &expected.outputs);
         } else {
-            let input = format!("s3://in/{}/", case.inputs());
+            let input = format!("s3://inputs/{}/", case.inputs());
             let output = format!("s3://elsewhere/{}/", case.name());
             let command = command(case, &model).args(&["--input", &input, "--output", &output]);
             run(case, command.store(&elsewhere.url()), &expected);
@@ -325,4 +326,45 @@ fn outputs_are_the_answers_of_an_endpoint() {
     }
     // That which is refused is refused everywhere; but most of it is not.
     assert!(completed >= 80, "{completed} cases are complete");
+}
+
+/// Formats whose records can be told apart on the way, and answers that can be put together of pieces.
+const STREAMED: [usize; 4] = [0, 2, 3, 4];
+
+/// Rows of an endless payload. Reason: more than one piece, and more than the largest payload of other transforms here.
+const ROWS_ENDLESS: usize = 80_000;
+
+#[test]
+fn an_endless_payload_is_answered_as_one_call() {
+    let folder = tempfile::tempdir().unwrap();
+    let artifact = artifacts::regressor(&[1.0, -2.0], 0.5);
+    let model = folder.path().join("model.tar.gz");
+    std::fs::write(&model, &artifact).unwrap();
+    let oracle = Oracle::of_bytes(&artifact);
+    let rows = Rows::draw(ROWS_ENDLESS, 2, 3);
+    for format in STREAMED {
+        let content_type = FORMATS[format];
+        let input = folder.path().join(format!("{format}.data"));
+        let body = rows.write(content_type);
+        std::fs::write(&input, &body).unwrap();
+        for accept in ["text/csv", "application/jsonlines", "application/x-recordio-protobuf"] {
+            let output = folder.path().join(format!("out-{format}-{}", accept.replace('/', "-")));
+            Transform::of(&model)
+                .args(&["--content-type", content_type, "--accept", accept, "--max-payload-mb", "0"])
+                .args(&["--max-concurrent-transforms", "4"])
+                .path("--input", &input)
+                .path("--output", &output)
+                .succeed();
+            let found = files(&output);
+            let expected = oracle.answer(content_type, &body, accept);
+            assert_eq!(found.keys().collect::<Vec<_>>(), [&format!("{format}.data.out")]);
+            let found = found.values().next().unwrap();
+            let first = found.iter().zip(&expected).position(|(found, expected)| found != expected);
+            let lengths = (found.len(), expected.len());
+            assert!(
+                *found == expected,
+                "{content_type} to {accept}: {lengths:?}, first difference {first:?}"
+            );
+        }
+    }
 }

@@ -9,6 +9,9 @@ use std::sync::OnceLock;
 fn folder() -> &'static PathBuf {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
+        if let Some(folder) = given() {
+            return folder;
+        }
         // target/<profile>/deps/<this test>
         let test = std::env::current_exe().unwrap();
         let folder = test.ancestors().nth(2).unwrap().to_owned();
@@ -27,6 +30,12 @@ fn folder() -> &'static PathBuf {
         assert!(built.success(), "the programs under test do not build");
         folder
     })
+}
+
+/// The folder that the tester names: programs as they are installed, built elsewhere or before.
+#[expect(clippy::disallowed_methods, reason = "a test has no command line of its own")]
+fn given() -> Option<PathBuf> {
+    std::env::var_os("CLARY_PROGRAMS").map(PathBuf::from)
 }
 
 /// The path of `clary` or `clary-loadtest`.

@@ -124,6 +124,7 @@ impl Sink {
         let key = unescape(&key.replace('+', "%2B"));
         match (head.method(), head.query("uploadId")) {
             ("GET", None) if key.is_empty() && head.query("uploads").is_some() => self.uploads(head, to),
+            ("POST", None) if key.is_empty() && head.query("delete").is_some() => self.delete(body, to),
             (_, None) if key.is_empty() => listed(head, &self.listing(), to),
             ("POST", None) => self.begin(&key, to),
             ("PUT", Some(id)) => self.part(head, &id, body, to),
@@ -246,6 +247,21 @@ impl Sink {
         state.objects.insert(key, Kept { parts, content: is_small.then_some(content) });
         drop(state);
         answer(to, "200 OK", &format!("ETag: {e_tag}\r\n"), b"")
+    }
+
+    /// Removes the keys that the body lists.
+    fn delete(&self, body: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
+        let mut document = String::new();
+        body.read_to_string(&mut document)?;
+        let mut deleted = String::new();
+        let mut state = self.state.lock().unwrap();
+        for key in document.split("<Key>").skip(1).filter_map(|rest| rest.split('<').next()) {
+            state.objects.remove(key);
+            deleted += &format!("<Deleted><Key>{key}</Key></Deleted>");
+        }
+        drop(state);
+        let document = format!("<DeleteResult>{deleted}</DeleteResult>");
+        answer(to, "200 OK", "Content-Type: application/xml\r\n", document.as_bytes())
     }
 
     fn get(&self, head: &Head, key: &str, to: &mut impl Write) -> io::Result<()> {
