@@ -342,6 +342,43 @@ def test_every_answer_has_its_shape(server, booster):
     assert described["LastDeploymentConfig"]["BlueGreenUpdatePolicy"]["TrafficRoutingConfiguration"]["Type"] == "ALL_AT_ONCE"
     assert described["ProductionVariants"][0]["DeployedImages"][0]["SpecifiedImage"] == hosting.XGBOOST_IMAGE
 
+    row = harness.to_csv([[0.5] * booster.num_features()])
+    clients.s3.put_object(Bucket=hosting.BUCKET, Key="referee/in/rows.csv", Body=row)
+    source = {"S3DataType": "S3Prefix", "S3Uri": f"s3://{hosting.BUCKET}/referee/in/"}
+    request = {
+        "ModelName": "shape",
+        "TransformInput": {"DataSource": {"S3DataSource": source}, "ContentType": "text/csv", "SplitType": "Line"},
+        "TransformOutput": {"S3OutputPath": f"s3://{hosting.BUCKET}/referee/out", "AssembleWith": "Line"},
+        "TransformResources": {"InstanceType": "ml.m5.large", "InstanceCount": 1},
+        "DataProcessing": {"JoinSource": "None"},
+        "ModelClientConfig": {"InvocationsMaxRetries": 0},
+        "Environment": {"A": "b"},
+    }
+    made = sagemaker.create_transform_job(TransformJobName="shape", Tags=tags, **request)
+    assert made["TransformJobArn"] == arn + "transform-job/shape"
+    sagemaker.get_waiter("transform_job_completed_or_stopped").wait(TransformJobName="shape", WaiterConfig=hosting.WAITER)
+    described = sagemaker.describe_transform_job(TransformJobName="shape")
+    assert described["TransformJobStatus"] == "Completed" and request.items() <= described.items()
+    assert names(sagemaker.list_transform_jobs(StatusEquals="Completed")["TransformJobSummaries"], "TransformJobName") == ["shape"]
+    assert sagemaker.list_tags(ResourceArn=made["TransformJobArn"])["Tags"] == tags
+    # An input that is not there: the job fails, and says so in its summary too.
+    source["S3Uri"] = f"s3://{hosting.BUCKET}/referee/none/"
+    sagemaker.create_transform_job(TransformJobName="shape-2", **request)
+    with pytest.raises(botocore.exceptions.WaiterError):
+        sagemaker.get_waiter("transform_job_completed_or_stopped").wait(TransformJobName="shape-2", WaiterConfig=hosting.WAITER)
+    failed = sagemaker.list_transform_jobs(StatusEquals="Failed")["TransformJobSummaries"][0]
+    assert failed["FailureReason"].startswith("ClientError: no objects"), failed
+    with pytest.raises(botocore.exceptions.ClientError, match="in status Failed"):
+        sagemaker.stop_transform_job(TransformJobName="shape-2")
+    # A call a row, one at a time: it runs still when it is told to stop.
+    clients.s3.put_object(Bucket=hosting.BUCKET, Key="referee/long/rows.csv", Body=row * 20_000)
+    source["S3Uri"] = f"s3://{hosting.BUCKET}/referee/long/"
+    one = {"BatchStrategy": "SingleRecord", "MaxConcurrentTransforms": 1}
+    sagemaker.create_transform_job(TransformJobName="shape-3", **request, **one)
+    sagemaker.stop_transform_job(TransformJobName="shape-3")
+    sagemaker.get_waiter("transform_job_completed_or_stopped").wait(TransformJobName="shape-3", WaiterConfig=hosting.WAITER)
+    assert sagemaker.describe_transform_job(TransformJobName="shape-3")["TransformJobStatus"] == "Stopped"
+
     resource = arn + "endpoint/shape"
     assert sagemaker.add_tags(ResourceArn=resource, Tags=[{"Key": "b", "Value": ""}])["Tags"] == [{"Key": "b", "Value": ""}, *tags]
     sagemaker.delete_tags(ResourceArn=resource, TagKeys=["b"])

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use object_store::path::Path;
 use tokio::sync::watch;
-use transform::job::{Capture, Job, Outcome, Stop};
+use transform::job::{Capture, Job, Outcome, Stop, Summary};
 use transform::journal::{Done, Journal, Place};
 use transform::settings::{ExecutionParameters, MIB, PAYLOAD_MB_DEFAULT, Resolved, Settings};
 use transform::{BatchStrategy, Listener, PayloadLimit, Progress, Store};
@@ -182,7 +182,7 @@ impl Running<'_> {
         ));
         match (summary.outcome, *self.stop.borrow()) {
             (Outcome::Completed, _) => Ok(Ended::Completed),
-            (Outcome::Failed, _) => Ok(Ended::Failed(summary.reason.unwrap_or_default())),
+            (Outcome::Failed, _) => Ok(Ended::Failed(reason_of(&summary))),
             (Outcome::Stopped, Stop::Suspend) => Err(Halt::Asked(Stop::Suspend)),
             (Outcome::Stopped, _) => Ok(Ended::Stopped),
         }
@@ -364,8 +364,19 @@ impl TransformRequest {
     }
 }
 
+/// `FailureReason` of a job: what the engine says, and the first object that failed.
+fn reason_of(summary: &Summary) -> String {
+    let reason =
+        summary.reason.as_deref().unwrap_or("InternalServerError: See job logs for more information");
+    let Some(first) = summary.failures.first() else { return reason.to_owned() };
+    let record = first.record.map(|record| format!(", record {record}")).unwrap_or_default();
+    format!("{reason}. {}{record}: {}", first.object, first.reason.trim_end())
+}
+
 #[cfg(test)]
 mod tests {
+    use transform::Failure;
+
     use super::*;
 
     #[test]
@@ -379,5 +390,27 @@ mod tests {
         check(1000, 1, 64);
         check(3, 100, 2);
         assert_eq!(calls_at_once(1000, PayloadLimit::Endless), 64);
+    }
+
+    #[test]
+    fn a_failure_names_its_object() {
+        let check = |reason: Option<&str>, record: Option<u64>, is_failed: bool, expected: &str| {
+            let (object, reason_of_it) = ("b/k".to_owned(), "no number\n".to_owned());
+            let failure =
+                Failure { object, byte: None, record, status: None, attempts: 1, reason: reason_of_it };
+            let summary = Summary {
+                outcome: Outcome::Failed,
+                reason: reason.map(str::to_owned),
+                failures: if is_failed { vec![failure.clone(), failure] } else { Vec::new() },
+                counts: transform::job::Counts::default(),
+                started: std::time::SystemTime::UNIX_EPOCH,
+                ended: std::time::SystemTime::UNIX_EPOCH,
+            };
+            assert_eq!(reason_of(&summary), expected);
+        };
+        check(Some("ClientError: no objects"), None, false, "ClientError: no objects");
+        check(Some("ClientError: See"), None, true, "ClientError: See. b/k: no number");
+        check(Some("ClientError: See"), Some(2), true, "ClientError: See. b/k, record 2: no number");
+        check(None, None, false, "InternalServerError: See job logs for more information");
     }
 }
