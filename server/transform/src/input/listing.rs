@@ -6,7 +6,7 @@ use std::vec;
 
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
-use object_store::path::Path;
+use object_store::path::{self, Path};
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
 use super::key::folder_of;
@@ -155,7 +155,15 @@ impl Listing {
             From::Prefix { prefix, pages, siblings } => {
                 while let Some(meta) = pages.next().await {
                     let listed = |source| InputError::Listing { of: prefix.clone(), source };
-                    let meta = meta.map_err(listed)?;
+                    let meta = match meta {
+                        Err(object_store::Error::InvalidPath { source }) => {
+                            match unnameable(prefix, source) {
+                                Some(unusable) => return Ok(Some(unusable)),
+                                None => continue,
+                            }
+                        }
+                        meta => meta.map_err(listed)?,
+                    };
                     let Some(rest) = meta.location.as_ref().strip_prefix(prefix.as_str()) else { continue };
                     if meta.size == 0 && is_marker(&self.store, &meta.location).await.map_err(listed)? {
                         continue;
@@ -176,6 +184,16 @@ fn before(prefix: &str) -> Option<Path> {
     let shorter = &prefix[..prefix.len() - last.len_utf8()];
     let offset = Path::parse(shorter).ok()?;
     (name.len() > last.len_utf8() && offset.as_ref() == shorter).then_some(offset)
+}
+
+/// A key that is listed and that `object_store` cannot name, if it begins with `prefix`.
+fn unnameable(prefix: &str, error: path::Error) -> Option<Found> {
+    let reason = error.to_string();
+    let key = match error {
+        path::Error::EmptySegment { path } | path::Error::BadSegment { path, .. } => path,
+        _ => prefix.to_owned(),
+    };
+    key.starts_with(prefix).then_some(Found::Unusable { key, reason })
 }
 
 /// What `meta` is, whose key begins with `common`.

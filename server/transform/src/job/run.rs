@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use super::budget::Budget;
 use super::capture::Manifests;
 use super::summary::{Counts, FAILURES_KEPT, Outcome, Summary, reason};
-use super::{Job, Part};
+use super::{Job, Part, Stop};
 use crate::input::{Found, InputObject, Listing, Source};
 use crate::journal::Done;
 use crate::model::Model;
@@ -248,6 +248,9 @@ impl<M: Model> Running<M> {
 
     async fn sum_up(mut self, started: SystemTime, ended: Result<(), String>) -> Summary {
         self.objects.shutdown().await;
+        if self.work.stopped() != Some(Stop::Suspend) {
+            self.end_old_uploads().await;
+        }
         if let Err(error) = self.job.journal.flush().await {
             tracing::warn!(%error, "the journal is not flushed: what is done may be done again");
         }
@@ -259,6 +262,27 @@ impl<M: Model> Running<M> {
         };
         let counts = Counts::from(&*self.job.progress);
         Summary { outcome, reason, failures: self.failures, counts, started, ended: SystemTime::now() }
+    }
+
+    /// Ends uploads that earlier runs left and that this one has not gone on with: their objects are no more, or failed early.
+    async fn end_old_uploads(&self) {
+        let old = self.done.resumable();
+        if old.is_empty() {
+            return;
+        }
+        let uploads = &self.job.output.uploads;
+        let left = match uploads.unfinished(self.job.output_prefix.as_ref()).await {
+            Ok(left) => left,
+            Err(error) => {
+                tracing::warn!(%error, "unfinished uploads cannot be listed: some may be left behind");
+                return;
+            }
+        };
+        for upload in left.iter().filter(|upload| old.contains(&upload.id)) {
+            if let Err(error) = uploads.abort_multipart(&upload.path, &upload.id).await {
+                tracing::warn!(key = %upload.path, %error, "an unfinished upload is left behind");
+            }
+        }
     }
 
     /// The source, for people.

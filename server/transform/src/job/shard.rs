@@ -1,6 +1,6 @@
 //! A share of a transform: which objects, and which bytes of large ones, are one runner's of several.
 //!
-//! An object belongs to the runner `fnv1a(its output's key) % count`. A large object of lines is everybody's: each takes the lines
+//! An object belongs to the runner `spread(its output's key) % count`, a fixed hash. A large object of lines is everybody's: each takes the lines
 //! that start in its part of the bytes, and writes them as an object of its own; put one after another they are the output.
 //! Who belongs where follows from keys and sizes alone, so that runners need not know of each other.
 
@@ -55,7 +55,7 @@ impl Shard {
             let key = self.share_key(output_prefix, job_id, &object.output)?;
             return Ok(Part::Lines(self.span(object.size), key));
         }
-        let is_ours = fnv1a(object.output.as_ref()) % u64::from(self.count) == u64::from(self.index);
+        let is_ours = spread(object.output.as_ref()) % u64::from(self.count) == u64::from(self.index);
         Ok(if is_ours { Part::Whole } else { Part::Nothing })
     }
 
@@ -89,6 +89,14 @@ impl Shard {
             "{folder}{separator}{SHARES_FOLDER}/{job_id}/{relative}.{index:05}-of-{count:05}"
         ))
     }
+}
+
+/// FNV-1a with its bits mixed once more: alone, its lowest bit is the parity of the key's, so that of two runners one might get
+/// all.
+fn spread(key: &str) -> u64 {
+    let hash = fnv1a(key);
+    let hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    hash ^ (hash >> 33)
 }
 
 /// FNV-1a of 64 bits: stable over releases and machines, which the standard library's hashes are not.
@@ -125,12 +133,28 @@ mod tests {
         }
     }
 
+    #[test]
+    fn runners_get_about_as_much() {
+        for count in [2, 3, 4, 7, 8] {
+            for name in [
+                |key| format!("out/part-{key:05}.csv.out"),
+                |key| format!("out/{}/x{}.out", key % 2, key * 2),
+            ] {
+                let mut shares = vec![0; count];
+                (0..1000).for_each(|key: u32| shares[(spread(&name(key)) % count as u64) as usize] += 1);
+                let fair = 1000 / count;
+                assert!(shares.iter().all(|&share| (fair / 2..2 * fair).contains(&share)), "{shares:?}");
+            }
+        }
+    }
+
     /// A release that changed it would leave out objects of transforms that are under way.
     #[test]
     fn the_hash_is_fixed() {
         assert_eq!(fnv1a(""), 0xcbf2_9ce4_8422_2325);
         assert_eq!(fnv1a("a"), 0xaf63_dc4c_8601_ec8c);
         assert_eq!(fnv1a("foobar"), 0x8594_4171_f739_67e8);
+        assert_eq!(spread(""), 0xecba_3df2_c338_3c52);
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod fake;
 mod isolation;
 mod objects;
 mod order;
+mod resume;
 mod stop;
 
 use std::collections::BTreeMap;

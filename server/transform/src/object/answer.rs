@@ -181,7 +181,11 @@ impl<M: Model> Answering<'_, M> {
     /// have been, sent in one call: between the halves of a refused batch, and between the pieces of an endless payload.
     fn separate(&mut self, records: &Range<usize>) {
         let is_half = self.run.strategy == BatchStrategy::MultiRecord && records.start > 0;
-        if is_half && self.has_lines() && !self.answered.bytes.is_empty() && !self.answered.bytes.ends_with(b"\n") {
+        if is_half
+            && self.has_lines()
+            && !self.answered.bytes.is_empty()
+            && !self.answered.bytes.ends_with(b"\n")
+        {
             self.answered.bytes.push(b'\n');
         }
     }

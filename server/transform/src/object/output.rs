@@ -40,10 +40,11 @@ impl<M> Output<M> {
         object: &InputObject,
         name: String,
     ) -> Result<Self, ObjectError> {
-        let resume = match work.settings.error_policy {
-            ErrorPolicy::Quarantine => None,
-            ErrorPolicy::Fail | ErrorPolicy::Placeholder => done.resume(object),
-        };
+        let mut resume = done.resume(object);
+        if resume.is_some() && work.settings.error_policy == ErrorPolicy::Quarantine {
+            resume = None;
+            end_uploads(places, &object.output, &name).await;
+        }
         let target = Target {
             store: places.output.clone(),
             journal: places.journal.clone(),
@@ -77,6 +78,9 @@ impl<M> Output<M> {
 
     /// Stops for now; a part that could not be stored is done again.
     pub(super) async fn suspend(self) {
+        if self.work.settings.error_policy == ErrorPolicy::Quarantine {
+            return self.abort().await;
+        }
         if let Err(error) = self.writer.suspend().await {
             tracing::warn!(object = self.name, %error, "a part of a suspended output is not stored");
         }
@@ -87,12 +91,7 @@ impl<M> Output<M> {
     pub(super) async fn abort(self) {
         Self::give_up(Some(self.writer), &self.name).await;
         Self::give_up(self.rejected, &self.name).await;
-        let output = &self.object.output;
-        let is_ours = |path: &Path| path == output;
-        let swept = upload::sweep(&self.places.output, output.as_ref(), is_ours, &HashSet::new()).await;
-        if let Err(error) = swept {
-            tracing::warn!(object = self.name, %error, "an unfinished upload may be left behind");
-        }
+        end_uploads(&self.places, &self.object.output, &self.name).await;
     }
 
     async fn give_up(writer: Option<Writer>, name: &str) {
@@ -142,5 +141,14 @@ impl<M: Send + Sync + 'static> Sink for Output<M> {
             self.rejected().await?.write(line, at).await.map_err(|error| error.to_string())?;
         }
         Ok(())
+    }
+}
+
+/// Ends what is unfinished of the output of the object that people call `name`.
+async fn end_uploads(places: &Places, output: &Path, name: &str) {
+    let is_ours = |path: &Path| path == output;
+    let swept = upload::sweep(&places.output, output.as_ref(), is_ours, &HashSet::new()).await;
+    if let Err(error) = swept {
+        tracing::warn!(object = name, %error, "an unfinished upload may be left behind");
     }
 }

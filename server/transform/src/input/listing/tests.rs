@@ -142,3 +142,16 @@ fn empty_objects_are_inputs_and_markers_are_not() {
         assert!(is_marker(&store, &Path::parse("in/folder").unwrap()).await.unwrap());
     });
 }
+
+#[test]
+fn a_key_without_a_name_is_that_objects_failure() {
+    let check = |prefix: &str, key: &str, expected: bool| {
+        let error = Path::parse(key).unwrap_err();
+        let reason = error.to_string();
+        let found = unnameable(prefix, error);
+        assert_eq!(found, expected.then(|| Found::Unusable { key: key.to_owned(), reason }), "{key}");
+    };
+    check("in/", "in/a//b", true);
+    check("in/", "in/../b", true);
+    check("in/", "other//b", false);
+}

@@ -3,7 +3,9 @@
 use std::io::Write as _;
 
 use super::*;
-use crate::settings::{BatchStrategy, Compression, PayloadLimit};
+use crate::settings::{
+    BatchStrategy, Compression, ErrorPolicy, ExecutionParameters, Extensions, PayloadLimit, Requested,
+};
 
 #[test]
 fn every_object_has_an_output() {
@@ -47,7 +49,8 @@ fn strategies_and_what_stands_between_answers() {
 #[test]
 fn an_endless_payload_is_one_answer() {
     in_no_time(async {
-        let input = "ab\n".repeat(3_000_000);
+        let line = "ab".repeat(2000);
+        let input = format!("{line}\n").repeat(2500);
         let settings = Settings {
             payload_limit: PayloadLimit::Endless,
             content_type: Some("text/csv".to_owned()),
@@ -58,7 +61,7 @@ fn an_endless_payload_is_one_answer() {
         let bench = Bench::new(&[("in/x", input.as_bytes())], settings).await.with_model(model);
         let summary = bench.run().await;
         assert!(summary.counts.calls > 1, "{summary:?}");
-        let expected = "ba\n".repeat(3_000_000);
+        let expected: String = format!("{}\n", "ba".repeat(2000)).repeat(2500);
         assert!(bench.outputs().await["x.out"] == expected.trim_end(), "{summary:?}");
     });
 }
@@ -196,5 +199,50 @@ fn shards_are_the_whole() {
         }
         assert_eq!(bench.outputs().await.len(), 50);
         assert_eq!(bench.progress.calls.load(std::sync::atomic::Ordering::SeqCst), 50);
+    });
+}
+
+/// The join of the answers, in calls of many records or of one.
+#[test]
+fn answers_are_joined_with_their_records() {
+    in_no_time(async {
+        for strategy in [BatchStrategy::MultiRecord, BatchStrategy::SingleRecord] {
+            let requested = Requested {
+                content_type: Some("text/csv".to_owned()),
+                split_type: Some(SplitType::Line),
+                assemble_with: Some(AssembleWith::Line),
+                strategy: Some(strategy),
+                input_filter: Some("$[1:]".to_owned()),
+                join: true,
+                ..Requested::default()
+            };
+            let settings = requested.resolve(ExecutionParameters::default()).unwrap().settings;
+            check(&[("in/x", b"id1,ab\nid2,cd\n")], settings.clone(), &[("x.out", "id1,ab,ba\nid2,cd,dc\n")])
+                .await;
+            // An answer of none where there were records.
+            let bench = Bench::new(&[("in/x", b"id1,silent\n")], settings).await;
+            let summary = bench.run().await;
+            assert_eq!(summary.outcome, Outcome::Failed, "{summary:?}");
+            assert!(bench.outputs().await.is_empty());
+        }
+    });
+}
+
+/// A placeholder is joined as an answer is.
+#[test]
+fn placeholders_are_joined_with_their_records() {
+    in_no_time(async {
+        let requested = Requested {
+            content_type: Some("text/csv".to_owned()),
+            split_type: Some(SplitType::Line),
+            assemble_with: Some(AssembleWith::Line),
+            input_filter: Some("$[1:]".to_owned()),
+            join: true,
+            extensions: Extensions { error_policy: ErrorPolicy::Placeholder, ..Extensions::default() },
+            ..Requested::default()
+        };
+        let settings = requested.resolve(ExecutionParameters::default()).unwrap().settings;
+        let expected = [("x.out", "id1,ab,ba\nid2,bad,ERROR\n")];
+        check(&[("in/x", b"id1,ab\nid2,bad\n")], settings, &expected).await;
     });
 }

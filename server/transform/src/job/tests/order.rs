@@ -48,7 +48,7 @@ fn calls_run_side_by_side() {
         let settings = Settings { concurrency: 8, payload_limit: PayloadLimit::Bytes(5), ..lines() };
         let bench = Bench::new(&[("in/x", input.as_bytes())], settings).await.with_model(Fake::held());
         let running = tokio::spawn(bench.job().await.run());
-        eventually(|| bench.model.running.load(Ordering::SeqCst) == 8).await;
+        stop::until(|| bench.model.running.load(Ordering::SeqCst) == 8).await;
         bench.model.gate.as_ref().unwrap().add_permits(200);
         assert_eq!(running.await.unwrap().counts.records, 200);
         assert_eq!(bench.model.running_max.load(Ordering::SeqCst), 8);
@@ -108,14 +108,4 @@ impl Sink for Stalled {
     async fn reject(&mut self, _: Vec<Rejected>) -> Result<(), String> {
         Ok(())
     }
-}
-
-/// Waits for something that another task does.
-async fn eventually(is_so: impl Fn() -> bool) {
-    let so = async {
-        while !is_so() {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), so).await.expect("it comes to be so");
 }

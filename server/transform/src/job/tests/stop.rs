@@ -7,7 +7,7 @@ use super::*;
 use crate::object::STOP_GRACE;
 use crate::settings::PayloadLimit;
 
-async fn until(is_so: impl Fn() -> bool) {
+pub(super) async fn until(is_so: impl Fn() -> bool) {
     let so = async {
         while !is_so() {
             tokio::task::yield_now().await;

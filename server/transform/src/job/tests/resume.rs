@@ -1,0 +1,121 @@
+//! Transforms that go on where an earlier run was, and inputs that change.
+
+use std::sync::atomic::Ordering;
+
+use super::*;
+use crate::input::InputObject;
+use crate::object::{ObjectError, Places, Work, transform};
+use crate::read::ReadOptions;
+use crate::settings::{ErrorPolicy, MIB, PayloadLimit};
+use crate::upload::PartSizes;
+
+/// Lines of 4096 bytes.
+fn large_input(megabytes: usize) -> String {
+    (0..megabytes * MIB / 4096).map(|number| format!("{number:04095}\n")).collect()
+}
+
+fn reversed(input: &str) -> String {
+    input.lines().map(|line| line.chars().rev().collect::<String>() + "\n").collect()
+}
+
+/// Suspends a transform of `megabytes` calls of 1 MiB after 20 of them, runs it again, and gives how many the second made.
+async fn calls_of_the_second_run(megabytes: usize, error_policy: ErrorPolicy) -> usize {
+    let folder = tempfile::tempdir().unwrap();
+    let input = large_input(megabytes);
+    let settings =
+        Settings { payload_limit: PayloadLimit::Bytes(MIB), concurrency: 2, error_policy, ..lines() };
+    let mut bench = Bench::new(&[("in/x", input.as_bytes())], settings).await.with_model(Fake::held());
+    bench.place = Place::File(folder.path().join("journal.jsonl"));
+    let running = tokio::spawn(bench.job().await.run());
+    bench.model.gate.as_ref().unwrap().add_permits(20);
+    stop::until(|| bench.model.calls.load(Ordering::SeqCst) >= 22).await;
+    bench.stop.send_replace(Stop::Suspend);
+    bench.model.gate.as_ref().unwrap().add_permits(1000);
+    assert_eq!(running.await.unwrap().outcome, Outcome::Stopped);
+    assert!(bench.outputs().await.is_empty());
+
+    bench.stop.send_replace(Stop::Run);
+    (bench.progress, bench.model) = Default::default();
+    let summary = bench.run().await;
+    assert_eq!(summary.outcome, Outcome::Completed, "{summary:?}");
+    assert!(bench.outputs().await["x.out"] == reversed(&input), "the same bytes as in one go");
+    assert!(bench.store.uploads.unfinished("").await.unwrap().is_empty());
+    bench.model.calls.load(Ordering::SeqCst)
+}
+
+/// At least two parts of 8 MiB were stored.
+#[test]
+fn a_suspended_object_goes_on_at_its_last_part() {
+    on_threads(async {
+        let calls = calls_of_the_second_run(40, ErrorPolicy::Fail).await;
+        assert!((1..=40 - 16).contains(&calls), "{calls} calls of 40 were made again");
+    });
+}
+
+/// What was put aside is not in the journal, so such an object starts again.
+#[test]
+fn an_object_whose_records_are_put_aside_starts_again() {
+    on_threads(async {
+        assert_eq!(calls_of_the_second_run(40, ErrorPolicy::Quarantine).await, 40);
+    });
+}
+
+/// The upload of an object that is gone by the next run is ended.
+#[test]
+fn uploads_of_objects_that_are_gone_are_ended() {
+    on_threads(async {
+        let folder = tempfile::tempdir().unwrap();
+        let input = large_input(24);
+        let settings = Settings { payload_limit: PayloadLimit::Bytes(MIB), concurrency: 2, ..lines() };
+        let mut bench = Bench::new(&[("in/x", input.as_bytes())], settings).await.with_model(Fake::held());
+        bench.place = Place::File(folder.path().join("journal.jsonl"));
+        let running = tokio::spawn(bench.job().await.run());
+        bench.model.gate.as_ref().unwrap().add_permits(20);
+        stop::until(|| bench.model.calls.load(Ordering::SeqCst) >= 22).await;
+        bench.stop.send_replace(Stop::Suspend);
+        bench.model.gate.as_ref().unwrap().add_permits(1000);
+        running.await.unwrap();
+        assert_eq!(bench.store.uploads.unfinished("").await.unwrap().len(), 1);
+
+        bench.store.objects.delete(&Path::parse("in/x").unwrap()).await.unwrap();
+        put(&bench.store, "in/y", b"ab\n").await;
+        bench.stop.send_replace(Stop::Run);
+        bench.model = Arc::default();
+        assert_eq!(bench.run().await.outcome, Outcome::Completed);
+        assert!(bench.store.uploads.unfinished("").await.unwrap().is_empty());
+        assert_eq!(bench.outputs().await.into_keys().collect::<Vec<_>>(), ["y.out"]);
+    });
+}
+
+/// An object that is another than the one that was listed fails and writes nothing.
+#[test]
+fn an_input_that_changes_fails() {
+    in_no_time(async {
+        let bench = Bench::new(&[("in/x", b"ab\n")], lines()).await;
+        let path = Path::parse("in/x").unwrap();
+        let meta = bench.store.objects.head(&path).await.unwrap();
+        put(&bench.store, "in/x", b"cd\n").await;
+        let listed = InputObject {
+            path,
+            size: meta.size,
+            e_tag: meta.e_tag,
+            modified: Some(meta.last_modified.into()),
+            output: Path::parse("out/x.out").unwrap(),
+        };
+        let (progress, told) = (Arc::clone(&bench.progress), Arc::<Told>::default());
+        let (model, stop) = (Arc::clone(&bench.model), bench.stop.subscribe());
+        let work = Arc::new(Work::new("job".into(), lines(), model, progress, told, stop));
+        let places = Places {
+            input: bench.store.clone(),
+            input_name: "bucket".to_owned(),
+            output: bench.store.clone(),
+            journal: Journal::nowhere(),
+            read: ReadOptions::default(),
+            part_sizes: PartSizes::default(),
+        };
+        let result = transform(&work, &places, &Done::default(), &listed, None).await;
+        let Err(ObjectError::Object(reason)) = result else { panic!("{result:?}") };
+        assert!(reason.contains("changed"), "{reason}");
+        assert!(bench.outputs().await.is_empty());
+    });
+}
