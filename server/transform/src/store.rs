@@ -110,7 +110,7 @@ impl Standing {
     }
 
     /// A put that holds only over this.
-    pub(crate) fn put_mode(&self) -> PutMode {
+    pub fn put_mode(&self) -> PutMode {
         match self {
             Self::Nothing => PutMode::Create,
             Self::Version(e_tag) => {

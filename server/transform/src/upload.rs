@@ -265,7 +265,7 @@ impl Writer {
 const MARK: &str = "clary-upload";
 
 impl Target {
-    fn path(&self) -> &Path {
+    fn output(&self) -> &Path {
         &self.object.output
     }
 
@@ -292,7 +292,7 @@ impl Target {
 
     /// What stands at the key now, without its bytes.
     async fn stat(&self) -> Result<Option<GetResult>, WriteError> {
-        let look = || self.store.objects.get_opts(self.path(), GetOptions::new().with_head(true));
+        let look = || self.store.objects.get_opts(self.output(), GetOptions::new().with_head(true));
         match retry::retried(0, look).await {
             Ok(found) => Ok(Some(found)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
@@ -303,7 +303,7 @@ impl Target {
     /// Ends an upload, if it is under way.
     async fn abort(&self, id: &str) -> Result<(), WriteError> {
         let id = id.to_owned();
-        match retry::retried(0, || self.store.uploads.abort_multipart(self.path(), &id)).await {
+        match retry::retried(0, || self.store.uploads.abort_multipart(self.output(), &id)).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(self.failed()(error)),
         }

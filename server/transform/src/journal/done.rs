@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use object_store::MultipartId;
 use serde::{Deserialize, Serialize};
 
-use super::line::{Line, ObjectName, StoredPart};
+use super::line::{self, Line, ObjectName, StoredPart};
 use crate::batch::Position;
 use crate::input::InputObject;
 use crate::upload::Resume;
@@ -43,7 +43,7 @@ impl Done {
     /// The output of this object, if it was finished in this version.
     pub fn finished(&self, object: &InputObject) -> Option<&Finished> {
         let found = self.finished.get(&(object.path.to_string(), object.output.to_string()));
-        found.filter(|(e_tag, _)| *e_tag == object.e_tag).map(|(_, finished)| finished)
+        found.filter(|(version, _)| *version == line::version(object)).map(|(_, finished)| finished)
     }
 
     /// Where to go on with this object, if parts of its output are stored. Whether the store still has them, it does not know:
@@ -78,7 +78,7 @@ impl Done {
                 if let Some(id) = self.latest.remove(&name.output) {
                     self.uploads.remove(&id);
                 }
-                self.finished.insert((name.object, name.output), (name.e_tag, finished));
+                self.finished.insert((name.object, name.output), (name.version, finished));
             }
             Line::Begun { name, upload, mark, standing, part_bytes } => {
                 self.finished.remove(&(name.object.clone(), name.output.clone()));

@@ -1,5 +1,7 @@
 //! The lines of a journal.
 
+use std::time::SystemTime;
+
 use serde::{Deserialize, Serialize};
 
 use super::done::Finished;
@@ -23,9 +25,9 @@ pub(super) struct Head {
 pub struct ObjectName {
     /// Its key.
     pub object: String,
-    /// Its version.
+    /// Its version: its entity tag, else when it was written.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub e_tag: Option<String>,
+    pub version: Option<String>,
     /// The key of its output.
     pub output: String,
 }
@@ -34,10 +36,19 @@ impl From<&InputObject> for ObjectName {
     fn from(object: &InputObject) -> Self {
         Self {
             object: object.path.to_string(),
-            e_tag: object.e_tag.clone(),
+            version: version(object),
             output: object.output.to_string(),
         }
     }
+}
+
+/// What tells versions of an input apart.
+pub(super) fn version(object: &InputObject) -> Option<String> {
+    let modified = || {
+        let since = object.modified?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+        Some(format!("modified {}", since.as_nanos()))
+    };
+    object.e_tag.clone().or_else(modified)
 }
 
 /// A line after the first.

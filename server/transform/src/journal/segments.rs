@@ -61,14 +61,11 @@ impl FolderJournal {
     ) -> Result<(Arc<Self>, Done), JournalError> {
         let place = folder.to_string();
         let failed = |source| JournalError::Store { place: place.clone(), source };
-        let mut found: Vec<(u64, Path)> = Vec::new();
-        let (mut listed, mut bytes) = (store.objects.list(Some(&folder)), 0);
-        while let Some(meta) = listed.try_next().await.map_err(failed)? {
-            if let Some(number) = number(&meta.location) {
-                bytes += meta.size;
-                found.push((number, meta.location));
-            }
-        }
+        let list = || async { store.objects.list(Some(&folder)).try_collect::<Vec<_>>().await };
+        let listed = retry::retried(0, list).await.map_err(failed)?;
+        let bytes = listed.iter().map(|meta| meta.size).sum();
+        let numbered = listed.into_iter().filter_map(|meta| Some((number(&meta.location)?, meta.location)));
+        let mut found: Vec<_> = numbered.collect();
         if bytes > JOURNAL_BYTES_MAX {
             return Err(JournalError::TooLarge { place });
         }

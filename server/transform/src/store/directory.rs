@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path as FilePath, PathBuf};
@@ -94,9 +94,9 @@ impl DirectoryStore {
             let file = open_part_file(&from, &key, &id)?;
             file.set_len(bytes).and_then(|()| file.sync_all()).map_err(|error| failed(&from, error))?;
             if is_creation {
-                link(&from, &to, &key)?
+                link(&from, &to, &key)?;
             } else {
-                rename(&from, &to)?
+                rename(&from, &to)?;
             }
             sync_folder(&to)
         })
@@ -114,7 +114,7 @@ impl MultipartStore for DirectoryStore {
 
     async fn create_multipart_opts(&self, path: &Path, options: PutMultipartOptions) -> Result<MultipartId> {
         let sizes: PartSizes = options.extensions.get().copied().unwrap_or_default();
-        let id = format!("{:016x}-{:x}", fastrand::u64(..), sizes.first());
+        let id = new_id(sizes);
         let file = self.part_file(path, &id)?;
         blocking(move || {
             let folder = file.parent().unwrap_or(FilePath::new("/"));
@@ -196,17 +196,37 @@ impl Uploads for DirectoryStore {
 
 #[async_trait]
 impl ObjectStore for DirectoryStore {
+    /// As an upload of one part, so that what a killed process leaves is hidden, and found.
     async fn put_opts(&self, path: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
-        let mut options = PutOptions { attributes: Attributes::new(), ..options };
         if let PutMode::Update(version) = &options.mode {
             let expected = version.e_tag.clone().map_or(Standing::Unversioned, Standing::Version);
             let found = self.standing(path).await?;
             if found != expected {
                 return Err(expected.refused(path, &found));
             }
-            options.mode = PutMode::Overwrite;
         }
-        self.files.put_opts(path, payload, options).await
+        let is_creation = options.mode == PutMode::Create;
+        let id = new_id(PartSizes::from_first(payload.content_length().max(1) as u64));
+        let (from, to, key) =
+            (self.part_file(path, &id)?, self.files.path_to_filesystem(path)?, path.clone());
+        blocking(move || {
+            let written = write_whole(&from, &payload).and_then(|()| {
+                if is_creation {
+                    link(&from, &to, &key)?
+                } else {
+                    rename(&from, &to)?
+                }
+                sync_folder(&to)
+            });
+            if written.is_err() {
+                // What cannot be removed either is found by a sweep.
+                let _ = std::fs::remove_file(&from);
+            }
+            written
+        })
+        .await?;
+        let e_tag = self.files.head(path).await?.e_tag;
+        Ok(PutResult { e_tag, version: None, extensions: object_store::Extensions::new() })
     }
 
     async fn put_multipart_opts(
@@ -309,6 +329,11 @@ fn upload_of(name: &str) -> Option<(&str, &str)> {
     (is_id(id) && !target.is_empty()).then_some((target, id))
 }
 
+/// An id that no other upload has, and that tells the sizes of its parts.
+fn new_id(sizes: PartSizes) -> String {
+    format!("{:016x}-{:x}", fastrand::u64(..), sizes.first())
+}
+
 fn is_id(id: &str) -> bool {
     let is_hex = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     id.split_once('-').is_some_and(|(random, first)| random.len() == 16 && is_hex(random) && is_hex(first))
@@ -344,6 +369,18 @@ fn open_part_file(file: &FilePath, path: &Path, id: &MultipartId) -> Result<File
     })
 }
 
+/// Writes a file that is not there yet, durably.
+fn write_whole(file: &FilePath, payload: &PutPayload) -> Result<()> {
+    let folder = file.parent().unwrap_or(FilePath::new("/"));
+    std::fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
+    let mut written = File::create_new(file).map_err(|error| failed(file, error))?;
+    let mut write = || {
+        payload.iter().try_for_each(|bytes| written.write_all(bytes))?;
+        written.sync_all()
+    };
+    write().map_err(|error| failed(file, error))
+}
+
 /// Gives the file its name if nothing has it.
 fn link(from: &FilePath, to: &FilePath, key: &Path) -> Result<()> {
     match std::fs::hard_link(from, to) {
@@ -376,8 +413,14 @@ fn unknown_upload(path: &Path, id: &str) -> Error {
 }
 
 fn failed(place: &FilePath, source: io::Error) -> Error {
-    let source = io::Error::new(source.kind(), format!("{}: {source}", place.display()));
-    Error::Generic { store: "directory", source: source.into() }
+    let path = place.display().to_string();
+    match source.kind() {
+        io::ErrorKind::PermissionDenied => Error::PermissionDenied { path, source: source.into() },
+        kind => {
+            let source = io::Error::new(kind, format!("{path}: {source}"));
+            Error::Generic { store: "directory", source: source.into() }
+        }
+    }
 }
 
 /// File work off the async threads.

@@ -63,7 +63,7 @@ impl Completion<'_> {
         let uploads = &self.target.store.uploads;
         // A store may join the parts before it answers.
         let time = usize::try_from(self.bytes).unwrap_or(usize::MAX);
-        retry::in_time(time, uploads.complete_if(self.target.path(), self.id, parts, self.standing)).await
+        retry::in_time(time, uploads.complete_if(self.target.output(), self.id, parts, self.standing)).await
     }
 
     /// The object, if what stands at the key was made of these parts; nothing, if what is expected there still is.

@@ -30,7 +30,7 @@ impl PartSizes {
 
     /// The bytes of part `number`, from 1; only the last may have fewer.
     pub fn bytes(self, number: u32) -> u64 {
-        self.first << (number.clamp(1, Self::PARTS_MAX) - 1) / Self::PARTS_A_SIZE
+        self.first << ((number.clamp(1, Self::PARTS_MAX) - 1) / Self::PARTS_A_SIZE)
     }
 
     /// Bytes in the parts before `number`.

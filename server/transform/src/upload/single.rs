@@ -25,7 +25,7 @@ pub(super) async fn put(
                 if let Some(e_tag) = settle(target, standing, &bytes).await? {
                     return Ok(e_tag);
                 }
-                last = Some(standing.refused(target.path(), standing));
+                last = Some(standing.refused(target.output(), standing));
             }
             Err(error) if retry::is_final(&error) => return Err(target.failed()(error)),
             Err(error) => last = Some(error),
@@ -40,18 +40,18 @@ async fn try_put(target: &Target, standing: &Standing, bytes: &Bytes) -> Result<
         let attributes = target.attributes(None);
         let options = PutOptions { mode, attributes, ..PutOptions::default() };
         let payload = PutPayload::from(bytes.clone());
-        retry::in_time(bytes.len(), target.store.objects.put_opts(target.path(), payload, options))
+        retry::in_time(bytes.len(), target.store.objects.put_opts(target.output(), payload, options))
     };
     match put(standing.put_mode()).await {
         // A store without conditions: look, then write.
         Err(Error::NotImplemented { .. } | Error::NotSupported { .. }) => {
-            let found = match target.store.objects.head(target.path()).await {
+            let found = match target.store.objects.head(target.output()).await {
                 Ok(meta) => Standing::of(Some(&meta)),
                 Err(Error::NotFound { .. }) => Standing::Nothing,
                 Err(error) => return Err(error),
             };
             if found != *standing {
-                return Err(standing.refused(target.path(), &found));
+                return Err(standing.refused(target.output(), &found));
             }
             put(object_store::PutMode::Overwrite).await
         }
@@ -68,7 +68,7 @@ async fn settle(
 ) -> std::result::Result<Option<Option<String>>, WriteError> {
     let found = target.stat().await?.map(|found| found.meta);
     if let Some(found) = found.as_ref().filter(|found| found.size == bytes.len() as u64) {
-        let read = || async { target.store.objects.get(target.path()).await?.bytes().await };
+        let read = || async { target.store.objects.get(target.output()).await?.bytes().await };
         match retry::retried(bytes.len(), read).await {
             Ok(stored) if stored == bytes => return Ok(Some(found.e_tag.clone())),
             Ok(_) | Err(Error::NotFound { .. }) => {}

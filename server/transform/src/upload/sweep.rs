@@ -39,7 +39,7 @@ pub(super) async fn others(target: &Target, ours: &MultipartId) -> Option<bool> 
             return None;
         }
     };
-    found.retain(|upload| upload.path == *target.path());
+    found.retain(|upload| upload.path == *target.output());
     let is_under_way = found.iter().any(|upload| upload.id == *ours);
     found.retain(|upload| upload.id != *ours);
     if let Err(error) = end(&target.store, &found).await {
