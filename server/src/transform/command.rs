@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use codecs::ContentType;
 use tokio::sync::{oneshot, watch};
 use transform::job::Stop;
 use transform::settings::{InferenceIds, Resolved, SettingsError};
@@ -59,6 +60,9 @@ async fn transform(config: &TransformConfig) -> anyhow::Result<ExitCode> {
     // What is wrong with the settings is known before the model is loaded.
     if let Err(error) = settings(config, None) {
         return Ok(usage(&console, &error));
+    }
+    if let Some(Err(error)) = config.requested.content_type.as_deref().map(ContentType::parse) {
+        return Ok(usage(&console, &format!("--content-type: {error}")));
     }
     let doing = async {
         let model = model::load(config).await?;
@@ -134,7 +138,6 @@ struct Signalled(Arc<OnceLock<&'static str>>);
 
 impl Signalled {
     /// The first signal stops the transform, the second ends the program at once.
-    #[expect(clippy::type_complexity, reason = "it is taken apart where it is made")]
     fn listen(keeps_uploads: bool) -> anyhow::Result<(Self, watch::Receiver<Stop>, oneshot::Receiver<()>)> {
         let mut signals = Signals::listen()?;
         let (stopping, stop) = watch::channel(Stop::Run);

@@ -18,6 +18,9 @@ use super::places::Output;
 /// The folder of all jobs, beside their outputs.
 const FOLDER: &str = "_clary";
 
+/// The most bytes of what a run notes of itself. Reason: ten times what it writes.
+const NOTE_BYTES_MAX: u64 = 4 << 10;
+
 /// What all runs of a job, one after another and side by side, agree on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Agreed {
@@ -217,7 +220,11 @@ impl JobFolder {
             Err(Error::NotFound { .. }) => return Ok(None),
             Err(error) => return Err(error).with_context(|| format!("reading {key}")),
         };
+        if found.meta.size > NOTE_BYTES_MAX {
+            bail!("{key}: expected at most {NOTE_BYTES_MAX} bytes, found {}", found.meta.size);
+        }
         let text = found.bytes().await.with_context(|| format!("reading {key}"))?;
+        #[expect(clippy::disallowed_methods, reason = "at most NOTE_BYTES_MAX bytes")]
         let parsed = serde_json::from_slice(&text);
         Ok(Some(parsed.with_context(|| format!("{key}: expected what a run of this job wrote"))?))
     }

@@ -82,7 +82,7 @@ async fn completed(opened: &Opened<'_>, count: u32) -> anyhow::Result<Vec<Shard>
             missing.join(", ")
         );
     }
-    for note in notes.into_iter().flatten().filter(|note| note.settings != opened.digest) {
+    if let Some(note) = notes.iter().flatten().find(|note| note.settings != opened.digest) {
         bail!(
             "job {}: expected shards of this model and these settings (digest {}), found shard {} of others (digest {})",
             opened.job,

@@ -218,7 +218,7 @@ mod tests {
         let path = scratch.path().join("report.json");
         std::fs::write(&path, "an old one").unwrap();
         report(Some("j")).write(&path).unwrap();
-        let read: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        let read: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
         assert_eq!((&read["job"], &read["outcome"]), (&"j".into(), &"Failed".into()));
         assert_eq!((&read["objects"]["failed"], &read["records_per_second"]), (&1.into(), &50.0.into()));
         assert_eq!(read["request"]["max_payload_bytes"], 6 << 20);
