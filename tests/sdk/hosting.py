@@ -57,6 +57,32 @@ def variant(model, weight=1.0, count=1, **further):
     }
 
 
+# Where each member of a CreateTransformJob stands, by its own name, which is enough to say it.
+TRANSFORM_MEMBERS = {
+    "TransformInput": ("ContentType", "CompressionType", "SplitType"),
+    "TransformOutput": ("Accept", "AssembleWith", "KmsKeyId"),
+    "DataProcessing": ("InputFilter", "OutputFilter", "JoinSource"),
+    "ModelClientConfig": ("InvocationsTimeoutInSeconds", "InvocationsMaxRetries"),
+}
+
+
+def transform_request(name, model, source, output, kind="S3Prefix", **members):
+    """A CreateTransformJob; `members` are flat."""
+    place = {"S3DataSource": {"S3DataType": kind, "S3Uri": source}}
+    request = {
+        "TransformJobName": name,
+        "ModelName": model,
+        "TransformInput": {"DataSource": place},
+        "TransformOutput": {"S3OutputPath": output},
+        "TransformResources": {"InstanceType": "ml.m5.large", "InstanceCount": 1},
+    }
+    homes = {member: home for home, members_of in TRANSFORM_MEMBERS.items() for member in members_of}
+    for member, value in members.items():
+        place = request.setdefault(homes[member], {}) if member in homes else request
+        place[member] = value
+    return request
+
+
 class Clients:
     """One client of each service, and the usual calls in a row."""
 
@@ -121,6 +147,25 @@ class Clients:
         )
         predictions = json.loads(answer["Body"].read())["predictions"]
         return [row["score"] for row in predictions], answer["InvokedProductionVariant"]
+
+    def transform(self, name, model, source, output, expected="Completed", **members):
+        """A transform job, waited for; gives its description, once its status is what is expected."""
+        self.sagemaker.create_transform_job(**transform_request(name, model, source, output, **members))
+        return self.transformed(name, expected)
+
+    def transformed(self, name, expected="Completed"):
+        """Waits for the end of a transform job, however it ends."""
+        describe = lambda: self.sagemaker.describe_transform_job(TransformJobName=name)
+        self.server.wait_until(lambda: describe()["TransformJobStatus"] not in ("InProgress", "Stopping"))
+        described = describe()
+        assert described["TransformJobStatus"] == expected, described
+        return described
+
+    def objects(self, bucket, prefix=""):
+        """The keys below a prefix, and the bytes of each."""
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
+        return {key: self.s3.get_object(Bucket=bucket, Key=key)["Body"].read() for key in keys}
 
 
 def _named(name, what):
