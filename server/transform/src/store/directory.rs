@@ -212,9 +212,9 @@ impl ObjectStore for DirectoryStore {
         blocking(move || {
             let written = write_whole(&from, &payload).and_then(|()| {
                 if is_creation {
-                    link(&from, &to, &key)?
+                    link(&from, &to, &key)?;
                 } else {
-                    rename(&from, &to)?
+                    rename(&from, &to)?;
                 }
                 sync_folder(&to)
             });
