@@ -7,5 +7,6 @@ mod faulty;
 mod journal;
 mod race;
 mod resume;
+mod s3;
 mod script;
 mod stores;
