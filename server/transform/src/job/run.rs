@@ -1,8 +1,11 @@
 //! A transform from its first object to its summary.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use object_store::MultipartId;
+use object_store::path::Path;
 use tokio::task::JoinSet;
 
 use super::budget::Budget;
@@ -12,7 +15,7 @@ use super::{Job, Part, Stop};
 use crate::input::{Found, InputObject, Listing, Source};
 use crate::journal::Done;
 use crate::model::Model;
-use crate::object::{ObjectError, Places, Task, Work, transform};
+use crate::object::{ObjectError, Places, Task, Work, rejected_key, transform};
 use crate::progress::{Failure, Progress};
 use crate::read::{ReadOptions, ReadSpan};
 use crate::settings::{BatchStrategy, MIB, PayloadLimit, Settings};
@@ -59,6 +62,8 @@ struct Running<M> {
     budget: Budget,
     objects: JoinSet<Ended>,
     captured: Option<Manifests>,
+    /// Uploads that an earlier run was killed in before it could note them, by the keys that they are for.
+    stale: HashMap<Path, Vec<MultipartId>>,
     failures: Vec<Failure>,
     has_failed: bool,
 }
@@ -90,6 +95,7 @@ impl<M: Model> Running<M> {
             budget: Budget::new(),
             objects: JoinSet::new(),
             captured,
+            stale: HashMap::new(),
             failures: Vec::new(),
             has_failed: false,
             job,
@@ -120,6 +126,7 @@ impl<M: Model> Running<M> {
         let (store, name) = (Arc::clone(&self.job.input.objects), self.job.input_name.clone());
         let (source, prefix) = (self.job.source.clone(), self.job.output_prefix.clone());
         let mut listing = Listing::begin(store, &name, &source, prefix).await.map_err(client_error)?;
+        self.find_stale().await;
         let stopped = self.work.until_stopped();
         tokio::pin!(stopped);
         loop {
@@ -166,6 +173,7 @@ impl<M: Model> Running<M> {
         if let Some(captured) = &mut self.captured {
             captured.read(&object.path).await.map_err(|error| format!("InternalServerError: {error}"))?;
         }
+        self.end_stale(&object.output).await;
         if self.done.finished(&object).is_some() {
             Progress::add(&self.job.progress.objects_skipped, 1);
             return self.succeed(&object).await;
@@ -181,6 +189,37 @@ impl<M: Model> Running<M> {
             Ended { object, result, is_share }
         });
         Ok(())
+    }
+
+    /// Notes the unfinished uploads that nothing can go on with. Whose they are is known when their object comes: another
+    /// transform may write beside this one.
+    async fn find_stale(&mut self) {
+        let kept = self.done.resumable();
+        let found = match self.job.output.uploads.unfinished(self.job.output_prefix.as_ref()).await {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::warn!(%error, "unfinished uploads cannot be listed: some of a killed run may be left behind");
+                return;
+            }
+        };
+        for upload in found.into_iter().filter(|upload| !kept.contains(&upload.id)) {
+            self.stale.entry(upload.path).or_default().push(upload.id);
+        }
+    }
+
+    /// Ends what a killed run left of this output, and of what it put aside.
+    async fn end_stale(&mut self, output: &Path) {
+        if self.stale.is_empty() {
+            return;
+        }
+        let rejected = Path::parse(rejected_key(output.as_ref())).ok();
+        for key in [Some(output.clone()), rejected].into_iter().flatten() {
+            for id in self.stale.remove(&key).into_iter().flatten() {
+                if let Err(error) = self.job.output.uploads.abort_multipart(&key, &id).await {
+                    tracing::warn!(%key, %error, "an unfinished upload is left behind");
+                }
+            }
+        }
     }
 
     /// Waits for room and takes in who is through meanwhile; `None` when it is stopped.

@@ -1,7 +1,8 @@
 //! A share of a transform: which objects, and which bytes of large ones, are one runner's of several.
 //!
-//! An object belongs to the runner `spread(its output's key) % count`, a fixed hash. A large object of lines is everybody's: each takes the lines
-//! that start in its part of the bytes, and writes them as an object of its own; put one after another they are the output.
+//! An object belongs to the runner `spread(its output's key) % count`, a fixed hash. A large object of lines is everybody's:
+//! each takes the lines that start in its part of the bytes, and writes them as an object of its own; put one after another
+//! they are the output.
 //! Who belongs where follows from keys and sizes alone, so that runners need not know of each other.
 
 use codecs::framing::SplitType;

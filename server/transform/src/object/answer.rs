@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use codecs::{ContentType, Format};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::call::{call, is_overload};
 use super::error::RecordError;
@@ -44,13 +45,33 @@ pub(super) async fn answer<M: Model>(
     let mut answering = Answering { work, object, run, answered: Answered::default() };
     match run.strategy {
         BatchStrategy::MultiRecord => answering.together(0..run.records()).await?,
-        BatchStrategy::SingleRecord => {
-            for index in 0..run.records() {
-                answering.together(index..index + 1).await?;
-            }
-        }
+        BatchStrategy::SingleRecord => answering.answered = one_by_one(work, object, run).await?,
     }
     answering.separate_from_before();
+    Ok(answering.answered)
+}
+
+/// What is written of `run`, each record of which is a call; as many calls as may be are under way at once.
+async fn one_by_one<M: Model>(work: &Work<M>, object: &ObjectId, run: &Run) -> Result<Answered, RecordError> {
+    let calls = stream::iter((0..run.records()).map(|index| single(work, object, run, index)));
+    let mut answers = calls.buffered(work.settings.concurrency);
+    let mut all = Answered::default();
+    while let Some(answered) = answers.try_next().await? {
+        all.bytes.extend_from_slice(&answered.bytes);
+        all.rejected.extend(answered.rejected);
+    }
+    Ok(all)
+}
+
+/// What is written of the record at `index`.
+async fn single<M: Model>(
+    work: &Work<M>,
+    object: &ObjectId,
+    run: &Run,
+    index: usize,
+) -> Result<Answered, RecordError> {
+    let mut answering = Answering { work, object, run, answered: Answered::default() };
+    answering.together(index..index + 1).await?;
     Ok(answering.answered)
 }
 

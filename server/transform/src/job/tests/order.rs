@@ -41,17 +41,27 @@ fn answers_are_in_the_inputs_order_whatever_calls_take() {
     });
 }
 
+/// `count` lines, eight calls at once, until eight are under way.
+async fn check_side_by_side(count: usize, strategy: BatchStrategy) {
+    let (input, expected) = numbers(count);
+    let payload_limit = PayloadLimit::Bytes(5);
+    let settings = Settings { concurrency: 8, strategy, payload_limit, ..lines() };
+    let bench = Bench::new(&[("in/x", input.as_bytes())], settings).await.with_model(Fake::held());
+    let running = tokio::spawn(bench.job().await.run());
+    stop::until(|| bench.model.running.load(Ordering::SeqCst) == 8).await;
+    bench.model.gate.as_ref().unwrap().add_permits(count);
+    assert_eq!(running.await.unwrap().counts.records, count as u64);
+    assert_eq!(bench.model.running_max.load(Ordering::SeqCst), 8);
+    assert_eq!(bench.outputs().await["x.out"], expected);
+}
+
 #[test]
 fn calls_run_side_by_side() {
     on_threads(async {
-        let (input, _) = numbers(200);
-        let settings = Settings { concurrency: 8, payload_limit: PayloadLimit::Bytes(5), ..lines() };
-        let bench = Bench::new(&[("in/x", input.as_bytes())], settings).await.with_model(Fake::held());
-        let running = tokio::spawn(bench.job().await.run());
-        stop::until(|| bench.model.running.load(Ordering::SeqCst) == 8).await;
-        bench.model.gate.as_ref().unwrap().add_permits(200);
-        assert_eq!(running.await.unwrap().counts.records, 200);
-        assert_eq!(bench.model.running_max.load(Ordering::SeqCst), 8);
+        check_side_by_side(200, BatchStrategy::MultiRecord).await;
+        check_side_by_side(200, BatchStrategy::SingleRecord).await;
+        // Few records are one run, and side by side all the same.
+        check_side_by_side(10, BatchStrategy::SingleRecord).await;
     });
 }
 
