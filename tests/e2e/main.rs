@@ -16,6 +16,12 @@
 //! | `shutdown` | SIGTERM under load |
 //! | `smuggling` | requests that two readers could understand differently |
 //! | `tls` | encryption, and certificates replaced |
+//! | `transform_command` | `clary transform`: places, streams, shards, exit codes, reports |
+//! | `transform_faults` | batch transforms killed at random points, over a store that fails |
+//! | `transform_guarantees` | batch transforms over stores that stand still, inputs that change, signals |
+//! | `transform_memory` | one object of any size through little memory |
+//! | `transform_parity` | outputs of batch transforms are an endpoint's answers |
+//! | `transform_jobs` | batch transforms through the API, and after a restart |
 //! | `up` | `clary up`: which request goes to which service, and how each writes errors |
 //! | `up_bodies` | bodies that stream, that nobody reads, and that stall |
 //! | `runtime` | invocations of endpoints, whole and streamed |
@@ -37,13 +43,20 @@ mod runtime;
 mod shutdown;
 mod smuggling;
 mod tls;
+mod transform_command;
+mod transform_faults;
+mod transform_guarantees;
+mod transform_jobs;
+mod transform_memory;
+mod transform_parity;
 mod up;
 mod up_bodies;
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use harness::forest::Forest;
-use harness::{Serve, Server, artifacts};
+use harness::{Request, Serve, Server, artifacts};
 
 /// A server of `artifact`, and what keeps its file on disk.
 struct Served {
@@ -68,3 +81,48 @@ fn serve_small(arguments: &[&str]) -> Served {
 
 /// A row for [`serve_small`].
 const ROW: &str = "0.1,0.2,0.3,0.4\n";
+
+/// A variable of the tester's.
+#[expect(clippy::disallowed_methods, reason = "a test has no command line of its own")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// A number that the tester may give.
+fn number(name: &str, default: u64) -> u64 {
+    variable(name).and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// The objects of a bucket below a folder, by their keys in it.
+fn stored(server: &Server, bucket: &str, folder: &str) -> BTreeMap<String, Vec<u8>> {
+    let mut client = server.connect();
+    let listing = client.call(&Request::get(&format!("/{bucket}?list-type=2&prefix={folder}/"))).text();
+    assert!(listing.contains("<IsTruncated>false"), "{listing}");
+    let keys = listing.split("<Key>").skip(1).map(|rest| rest.split('<').next().unwrap());
+    let mut objects = BTreeMap::new();
+    for key in keys {
+        let answer = client.call(&Request::get(&format!("/{bucket}/{key}")));
+        assert_eq!(answer.status, 200, "{key}: {}", answer.text());
+        objects.insert(key[folder.len() + 1..].to_owned(), answer.body);
+    }
+    objects
+}
+
+/// The files below a folder, by their paths in it.
+fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        // A transform without outputs need not make the folder.
+        for entry in std::fs::read_dir(&next).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let name = path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned();
+                found.insert(name, std::fs::read(&path).unwrap());
+            }
+        }
+    }
+    found
+}
