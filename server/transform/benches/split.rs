@@ -1,13 +1,22 @@
-//! From bytes to batches, in bytes a second on one core: what a reader's 8 MiB ranges cost until they are calls.
+//! From bytes to batches, in bytes a second on one core: what a reader's 8 MiB ranges cost until they are calls; and what comes
+//! before that, unpacking and reading from a directory.
 //!
 //! `cargo bench -p transform --bench split`
+
+use std::io::Write as _;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use codecs::framing::SplitType;
 use divan::Bencher;
 use divan::counter::BytesCount;
+use futures_util::StreamExt as _;
+use object_store::ObjectStore;
+use object_store::local::LocalFileSystem;
 use transform::batch::{Batcher, Position, payload};
-use transform::settings::{BatchStrategy, MIB, PayloadLimit, Settings};
+use transform::input::InputObject;
+use transform::read::{Gunzip, ReadOptions, open};
+use transform::settings::{BatchStrategy, Compression, MIB, PayloadLimit, Settings};
 
 fn main() {
     divan::main();
@@ -80,4 +89,51 @@ fn recordio_in_batches(bencher: Bencher<'_, '_>, content_bytes: usize) {
 #[divan::bench(args = [120, 4000])]
 fn tfrecord_in_batches(bencher: Bencher<'_, '_>, content_bytes: usize) {
     bench_batches(bencher, SplitType::TfRecord, BatchStrategy::MultiRecord, content_bytes);
+}
+
+/// Text that gzip makes a third of, in unpacked bytes a second.
+#[divan::bench]
+fn gunzip(bencher: Bencher<'_, '_>) {
+    let mut random = fastrand::Rng::with_seed(7);
+    let text: String = (0..2_000_000).map(|_| format!("{:.4},", random.f64())).collect();
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(text.as_bytes()).expect("memory takes all");
+    let packed = Bytes::from(encoder.finish().expect("memory takes all"));
+    bencher.counter(BytesCount::new(text.len())).bench_local(|| {
+        let (mut gunzip, mut unpacked) = (Gunzip::default(), 0);
+        gunzip.feed(packed.clone());
+        while let Some(piece) = gunzip.next_piece().expect("the bytes are sound") {
+            unpacked += piece.len();
+        }
+        gunzip.finish().expect("the bytes are whole");
+        assert_eq!(unpacked, text.len());
+    });
+}
+
+/// A file that the system holds in memory.
+#[divan::bench]
+fn read_from_directory(bencher: Bencher<'_, '_>) {
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    std::fs::write(folder.path().join("x.csv"), vec![b'7'; OBJECT_BYTES]).expect("room for an object");
+    let store: Arc<dyn ObjectStore> =
+        Arc::new(LocalFileSystem::new_with_prefix(folder.path()).expect("the folder is there"));
+    let object = InputObject {
+        path: "x.csv".into(),
+        size: OBJECT_BYTES as u64,
+        e_tag: None,
+        modified: None,
+        output: "x.csv.out".into(),
+    };
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_time().build().expect("threads can be started");
+    bencher.counter(BytesCount::new(OBJECT_BYTES)).bench_local(|| {
+        let mut read = 0;
+        runtime.block_on(async {
+            let mut pieces = open(&store, &object, Compression::None, 0, &ReadOptions::default());
+            while let Some(piece) = pieces.next().await {
+                read += piece.expect("the file is read").len();
+            }
+        });
+        assert_eq!(read, OBJECT_BYTES);
+    });
 }

@@ -36,7 +36,10 @@ impl Pending {
     pub(super) fn take(&mut self, count: usize) -> Bytes {
         self.close_collection();
         match self.chunks.front_mut() {
-            None => Bytes::new(),
+            None => {
+                assert_eq!(count, 0, "what is taken has been pushed");
+                Bytes::new()
+            }
             Some(first) if first.len() > count => first.split_to(count),
             Some(first) if first.len() == count => self.chunks.pop_front().unwrap_or_default(),
             Some(_) => self.join(count),
