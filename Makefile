@@ -4,11 +4,11 @@ CARGO ?= cargo
 PYTHON := .venv/bin/python
 export SAGEMAKER_SUPPRESS_V2_WARNING := 1
 
-.PHONY: help demo test test-rust test-sdk check bench bench-hosting image golden fuzz native setup
+.PHONY: help demo test test-rust test-sdk check bench bench-hosting bench-transform image golden fuzz native setup
 
 help: ## what there is
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
-		printf '%-10s %s\n' "$$name" "$$text"; \
+		printf '%-15s %s\n' "$$name" "$$text"; \
 	done
 
 setup: ## Debian packages, .venv and XGBoost's library; every other target calls what it needs of it
@@ -17,7 +17,7 @@ setup: ## Debian packages, .venv and XGBoost's library; every other target calls
 native: ## XGBoost's library, for clary-train
 	@tools/setup.sh native
 
-demo: setup ## train on real data, deploy two variants with boto3, shift them under load
+demo: setup ## train on real data, deploy two variants with boto3, shift them under load, transform a batch
 	$(CARGO) build --release --package server --package trainer --package loadtest
 	$(PYTHON) tools/demo.py
 
@@ -50,6 +50,10 @@ bench: ## codecs, prediction and end to end
 bench-hosting: setup ## what `clary up` costs beside `clary serve`, open and signed
 	$(CARGO) build --release --package server --package loadtest
 	$(PYTHON) tools/bench_hosting.py
+
+bench-transform: setup ## what batch transform costs beside its stages, and beside Python
+	$(CARGO) build --release --package server --bin clary --example transform_stages
+	$(PYTHON) tools/bench_transform.py
 
 image: setup ## build the container image and check it
 	@tools/setup.sh image

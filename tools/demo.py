@@ -1,5 +1,6 @@
 """The whole story on real data: train two models, start the platform, deploy them behind one endpoint with boto3, look at the
-split and the latency of each, and shift traffic by a canary deployment while requests run.
+split and the latency of each, shift traffic by a canary deployment while requests run, and score the held-out rows by a batch
+transform.
 
 Run it with `make demo`, which builds the programs and sets up XGBoost first. It uses a folder of its own, free ports of
 loopback, and leaves nothing running.
@@ -10,6 +11,7 @@ import datetime
 import json
 import os
 import pathlib
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -36,6 +38,7 @@ REQUESTS_PER_SECOND = 500
 BAKING_S = 3
 CALLS = 1000
 ENDPOINT = "tumours"
+NEWLINE = b"\n"
 VARIANTS = {
     "Shallow": {"objective": "binary:logistic", "num_round": 20, "max_depth": 2, "eta": 0.3},
     "Deep": {"objective": "binary:logistic", "num_round": 200, "max_depth": 6, "eta": 0.1},
@@ -228,6 +231,65 @@ def summarise(report):
     say("   Every request was answered.")
 
 
+def transform(clients, folder):
+    """The held-out rows as files of a bucket, label first; the model sees the rest, and its answer is joined to the whole line."""
+    bucket, job = "tumours", "held-out"
+    lines = (folder / "holdout.csv").read_text().splitlines(keepends=True)
+    parts = {f"held-out/part-{part}.csv": lines[part::3] for part in range(3)}
+    clients.s3.create_bucket(Bucket=bucket)
+    for key, part in parts.items():
+        clients.s3.put_object(Bucket=bucket, Key=key, Body="".join(part))
+    members = {"ContentType": "text/csv", "Accept": "text/csv", "SplitType": "Line", "AssembleWith": "Line"}
+    members |= {"InputFilter": "$[1:]", "JoinSource": "Input"}
+    source, output = f"s3://{bucket}/held-out/", f"s3://{bucket}/scored"
+    say("   " + " ".join(f"{name}={value}" for name, value in members.items()))
+    described = clients.transform(job, "deep", source, output, **members)
+    took = (described["TransformEndTime"] - described["TransformStartTime"]).total_seconds()
+    say(f"   {source} -> {output}: {described['TransformJobStatus']} after {took:.2f} s")
+    found = clients.objects(bucket, "scored/")
+    for key, body in found.items():
+        say(f"   s3://{bucket}/{key}: {body.count(NEWLINE)} lines")
+    compare(clients, parts, found)
+    by_command(folder, parts, found)
+
+
+def compare(clients, parts, found):
+    """Each line against what the endpoint answers to it now, and its score against its label."""
+    equal = right = count = 0
+    for key, part in parts.items():
+        rows = "".join(line.split(",", 1)[1] for line in part)
+        answer = clients.runtime.invoke_endpoint(
+            EndpointName=ENDPOINT, Body=rows, ContentType="text/csv", Accept="text/csv", TargetVariant="Deep"
+        )
+        online = answer["Body"].read().decode().splitlines()
+        joined = found[key.replace("held-out/", "scored/") + ".out"].decode().splitlines()
+        for line, score, written in zip(part, online, joined, strict=True):
+            equal += written == f"{line.rstrip()},{score}"
+            right += (float(written.rsplit(",", 1)[1]) > 0.5) == (float(written.split(",", 1)[0]) == 1)
+            count += 1
+    say(f"   {equal} of {count} lines are the input and the endpoint's own answer to it, to the byte; accuracy {right / count:.1%}")
+    if equal != count:
+        sys.exit("the transform and the endpoint disagree")
+
+
+def by_command(folder, parts, found):
+    """The same without a server, from a folder to a folder."""
+    for key, part in parts.items():
+        (folder / "held-out").mkdir(exist_ok=True)
+        (folder / key).write_text("".join(part))
+    command = [harness.program("clary"), "transform", "--model", folder / "Deep" / "model.tar.gz"]
+    command += ["--input", folder / "held-out", "--output", folder / "scored", "--content-type", "text/csv", "--accept", "text/csv"]
+    command += ["--split-type", "Line", "--assemble-with", "Line", "--input-filter", "$[1:]", "--join-source", "Input"]
+    say("   $ " + shlex.join(map(str, command)).replace(str(folder), ".").replace(str(ROOT) + "/", ""))
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        sys.exit(f"clary transform failed:\n{done.stderr}")
+    equal = sum((folder / key).read_bytes() == body for key, body in found.items())
+    say(f"   {equal} of {len(found)} files are the job's outputs, to the byte")
+    if equal != len(found):
+        sys.exit("the command and the job disagree")
+
+
 def main():
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="clary-demo-") as name:
@@ -257,7 +319,10 @@ def main():
             step(6, "Shift to 50 to 50 by a canary deployment, while requests run")
             summarise(shift(clients, folder))
 
-            step(7, "Stop")
+            step(7, "Score the held-out rows by a batch transform, joined with their input")
+            transform(clients, folder)
+
+            step(8, "Stop")
             code = server.stop()
             say(f"   SIGTERM: requests in flight were finished, exit code {code}")
             if code != 0:
