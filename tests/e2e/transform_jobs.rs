@@ -264,7 +264,7 @@ fn check_resumed(end: impl Fn(Server)) {
     assert_eq!(described["TransformStartTime"], before["TransformStartTime"]);
     check_outputs(&server, &inputs);
     assert!(!uploads(&server).contains("<Upload>"), "{}", uploads(&server));
-    assert_eq!(journals(data.path()), 0, "the journal of a job that has ended");
+    server.wait_for("the end of the journal", |_| journals(data.path()) == 0);
 }
 
 fn journals(data: &Path) -> usize {

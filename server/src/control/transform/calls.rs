@@ -39,7 +39,7 @@ impl TransformJobs {
         let new =
             NewJob { name: name.clone(), arn: arn.clone(), model_name: parsed.model_name, request, tags };
         let record = self.control.database.transact(move |transaction| insert(transaction, new, now)).await?;
-        self.tell(event::changed(&record.0, &record.1));
+        self.tell(event::changed(&record.0, &record.1)).await;
         self.begin(&name);
         Ok(arn)
     }
@@ -65,7 +65,7 @@ impl TransformJobs {
             Ok(Some((record, state)))
         });
         if let Some((record, state)) = changed.await? {
-            self.tell(event::changed(&record, &state));
+            self.tell(event::changed(&record, &state)).await;
             self.signal(&record.name, Stop::Abort);
         }
         Ok(())

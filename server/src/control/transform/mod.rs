@@ -161,9 +161,10 @@ impl TransformJobs {
         }
     }
 
-    /// Writes an event beside those of endpoints, in a while.
-    fn tell(&self, event: Value) {
-        self.control.record_event(&event);
+    /// Writes an event beside those of endpoints; the next one comes after it.
+    async fn tell(&self, event: Value) {
+        let hosting = Arc::clone(&self.control.hosting);
+        rt::blocking(move || hosting.journal.record(&event)).await;
     }
 
     /// The journal of the job of this id.

@@ -82,6 +82,7 @@ pub(super) fn failure_reason(error: &ProvisionError) -> String {
 }
 
 #[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "cases hand in literals")]
 mod tests {
     use serde_json::json;
 

@@ -105,7 +105,7 @@ fn source<'a>(at: &At<'a>) -> Result<(String, Source), ControlError> {
     match at(&format!("{member}.S3DataType")).and_then(Value::as_str) {
         Some("S3Prefix") => Ok((bucket, Source::Prefix(key))),
         Some("ManifestFile") => {
-            let path = key_path(&key).filter(|path| !path.as_ref().is_empty() && !key.ends_with('/'));
+            let path = key_path(&key).filter(|path| path.as_ref() == key && !key.is_empty());
             let path = path.ok_or_else(|| {
                 refused(format!(
                     "{member}.S3Uri: expected the address of a manifest, found s3://{bucket}/{key}"
@@ -123,7 +123,8 @@ fn source<'a>(at: &At<'a>) -> Result<(String, Source), ControlError> {
 /// A folder's bucket and key.
 fn folder(member: &str, value: Option<&Value>) -> Result<(String, Path), ControlError> {
     let (bucket, key) = url(member, value)?;
-    let path = key_path(key.trim_end_matches('/'));
+    // A slash in front would be taken for none.
+    let path = key_path(key.trim_end_matches('/')).filter(|_| !key.starts_with('/'));
     let path = path.ok_or_else(|| {
         refused(format!(
             "{member}: expected s3://bucket/prefix whose folders have names, found s3://{bucket}/{key}"
@@ -189,5 +190,129 @@ fn split_type(word: &str) -> SplitType {
         "RecordIO" => SplitType::RecordIo,
         "TFRecord" => SplitType::TfRecord,
         _ => SplitType::None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use transform::ErrorPolicy;
+
+    use super::*;
+
+    fn request() -> Value {
+        json!({
+            "TransformJobName": "j",
+            "ModelName": "m",
+            "TransformInput": {"DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://b/in/"}}},
+            "TransformOutput": {"S3OutputPath": "s3://b/out/"},
+            "TransformResources": {"InstanceType": "ml.m5.large", "InstanceCount": 3},
+        })
+    }
+
+    /// The request with another value at a JSON pointer.
+    fn parsed(changes: &[(&str, Value)]) -> Result<TransformRequest, String> {
+        let mut request = request();
+        for (pointer, value) in changes {
+            let (parent, member) = pointer.rsplit_once('/').unwrap();
+            let parent = request.pointer_mut(parent).unwrap().as_object_mut().unwrap();
+            parent.insert(member.to_owned(), value.clone());
+        }
+        let parsed = TransformRequest::parse(request.as_object().unwrap(), Timestamp(0));
+        let resolved = parsed.and_then(|parsed| parsed.resolve(2).map(|_| parsed));
+        resolved.map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_member_is_read() {
+        let bare = parsed(&[]).unwrap();
+        assert_eq!((bare.input_bucket.as_str(), bare.source), ("b", Source::Prefix("in/".into())));
+        assert_eq!((bare.output_bucket.as_str(), bare.output_prefix.as_ref()), ("b", "out"));
+        assert_eq!((bare.model_name.as_str(), bare.instance_count, bare.capture), ("m", 3, None));
+        let full = parsed(&[
+            ("/TransformInput/DataSource/S3DataSource/S3DataType", json!("ManifestFile")),
+            ("/TransformInput/DataSource/S3DataSource/S3Uri", json!("s3://b/in/list.json")),
+            ("/TransformInput/ContentType", json!("text/csv")),
+            ("/TransformInput/CompressionType", json!("Gzip")),
+            ("/TransformInput/SplitType", json!("Line")),
+            ("/TransformOutput/Accept", json!("text/csv")),
+            ("/TransformOutput/AssembleWith", json!("Line")),
+            ("/BatchStrategy", json!("SingleRecord")),
+            ("/MaxPayloadInMB", json!(2)),
+            ("/MaxConcurrentTransforms", json!(5)),
+            ("/ModelClientConfig", json!({"InvocationsTimeoutInSeconds": 7, "InvocationsMaxRetries": 1})),
+            (
+                "/DataProcessing",
+                json!({"InputFilter": "$[1:]", "OutputFilter": "$[0]", "JoinSource": "Input"}),
+            ),
+            ("/DataCaptureConfig", json!({"DestinationS3Uri": "s3://c/d/", "GenerateInferenceId": true})),
+            ("/Environment", json!({"CLARY_TRANSFORM_ERROR_POLICY": "placeholder", "OTHER": "x"})),
+        ]);
+        let full = full.unwrap();
+        assert_eq!(full.source, Source::Manifest(Path::from("in/list.json")));
+        assert_eq!(full.capture, Some(("c".into(), Path::from("d"))));
+        let Requested { compression, split_type, strategy, assemble_with, retries, .. } = full.requested;
+        assert_eq!((compression, split_type), (Some(Compression::Gzip), Some(SplitType::Line)));
+        assert_eq!((strategy, assemble_with), (Some(BatchStrategy::SingleRecord), Some(AssembleWith::Line)));
+        assert_eq!((retries, full.requested.timeout_seconds), (Some(1), Some(7)));
+        assert_eq!((full.requested.payload_mb, full.requested.concurrency), (Some(2), Some(5)));
+        assert_eq!(full.requested.ids, Some(InferenceIds { started: "1970-01-01T00:00:00Z".into() }));
+        assert_eq!(full.requested.extensions.error_policy, ErrorPolicy::Placeholder);
+        assert!(full.requested.join && full.requested.input_filter.as_deref() == Some("$[1:]"));
+    }
+
+    #[track_caller]
+    fn check_refused(changes: &[(&str, Value)], expected: &str) {
+        let error = parsed(changes).expect_err(expected);
+        assert!(error.contains(expected), "expected {expected}, found {error}");
+    }
+
+    #[test]
+    fn what_could_not_run_is_refused() {
+        const SOURCE: &str = "/TransformInput/DataSource/S3DataSource";
+        let kind = |kind: &str, url: &str| {
+            [(format!("{SOURCE}/S3DataType"), json!(kind)), (format!("{SOURCE}/S3Uri"), json!(url))]
+        };
+        let source = |word: &str, url: &str, expected: &str| {
+            let changes = kind(word, url);
+            let changes: Vec<_> = changes.iter().map(|(at, value)| (at.as_str(), value.clone())).collect();
+            check_refused(&changes, expected);
+        };
+        source(
+            "AugmentedManifestFile",
+            "s3://b/in/",
+            "expected S3Prefix or ManifestFile, found AugmentedManifestFile",
+        );
+        source("Converse", "s3://b/in/", "found Converse");
+        source("S3Prefix", "https://b/in/", "expected an s3://bucket/key address");
+        source("ManifestFile", "s3://b/in/", "expected the address of a manifest");
+        source("ManifestFile", "s3://b", "expected the address of a manifest");
+        let output = |url: &str| [("/TransformOutput/S3OutputPath", json!(url))];
+        check_refused(&output("s3://b/in/out"), "the job would read its own outputs");
+        check_refused(&output("s3://b/in"), "the job would read its own outputs");
+        check_refused(&output("s3://b//out"), "whose folders have names");
+        check_refused(&output("https://b/out"), "expected an s3://bucket/key address");
+        let capture = json!({"DestinationS3Uri": "s3://b/in/captured"});
+        check_refused(&[("/DataCaptureConfig", capture)], "DataCaptureConfig.DestinationS3Uri");
+        check_refused(&[("/MaxPayloadInMB", json!(101))], "MaxPayloadInMB: expected 0 to 100, found 101");
+        check_refused(&[("/Environment", json!({"CLARY_TRANSFORM_X": "1"}))], "CLARY_TRANSFORM_X");
+        let filter = |filter: &str| [("/DataProcessing", json!({"InputFilter": filter}))];
+        check_refused(&filter("$["), "InputFilter");
+    }
+
+    #[test]
+    fn a_prefix_is_a_string_and_no_folder() {
+        let with = |prefix: &str, output: &str| {
+            parsed(&[
+                ("/TransformInput/DataSource/S3DataSource/S3Uri", json!(prefix)),
+                ("/TransformOutput/S3OutputPath", json!(output)),
+            ])
+        };
+        with("s3://b/test", "s3://b/test_output").expect_err("the prefix matches it");
+        with("s3://b/", "s3://b/out").expect_err("it is everything");
+        with("s3://b", "s3://b").expect_err("it is everything");
+        with("s3://b/test/", "s3://b/test_output").unwrap();
+        with("s3://b/test", "s3://c/test").unwrap();
+        with("s3://b/in/x.csv", "s3://b/in/").unwrap();
     }
 }

@@ -100,7 +100,7 @@ impl TransformJobs {
         }
         let log = Arc::new(JobLog::new(Arc::clone(&self.control.hosting), &record));
         let mut running = Running { jobs: self, record, state, log, stop };
-        let ended = match running.to_its_end().await {
+        let ended = match running.carry().await {
             Ok(ended) => ended,
             Err(Halt::State(error)) => return Err(error),
             Err(Halt::Failed(reason)) => Ended::Failed(reason),
@@ -121,7 +121,7 @@ impl TransformJobs {
 
 impl Running<'_> {
     /// Waits for its turn, and runs.
-    async fn to_its_end(&mut self) -> Result<Ended, Halt> {
+    async fn carry(&mut self) -> Result<Ended, Halt> {
         if self.state.status == TransformJobStatus::Stopping {
             return Err(Halt::Asked(Stop::Abort));
         }
@@ -198,10 +198,6 @@ impl Running<'_> {
     }
 
     async fn left(&self) -> Result<usize, String> {
-        let path = self.jobs.journal(&self.state.id);
-        if !path.exists() {
-            return Ok(0);
-        }
         let started = self.state.started.unwrap_or(self.record.created);
         let request = self.request(started).map_err(|halt| halt.to_string())?;
         let settings =
