@@ -9,6 +9,8 @@ use harness::platform::{call, create_model, invoke, sagemaker, wait_in_service};
 use harness::{Client, Request, Server, Up, artifacts, score};
 use serde_json::{Value, json};
 
+use crate::number;
+
 /// How often the server is killed, unless `CLARY_KILLS` says otherwise. Reason: a few seconds of every run of the suite.
 const KILLS_DEFAULT: u64 = 8;
 
@@ -61,11 +63,6 @@ impl Wanted {
 /// Each configuration's variants answer what no other does.
 fn artifact(config: u8, variant: u8) -> Vec<u8> {
     artifacts::regressor(&[0.0], f32::from(10 * config + variant))
-}
-
-#[expect(clippy::disallowed_methods, reason = "a test has no command line of its own")]
-fn variable(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
 /// Two configurations of two variants each, and an endpoint of the first.
@@ -157,9 +154,9 @@ fn change(server: &Server, before: Wanted, after: Wanted, random: &mut fastrand:
 fn a_kill_during_a_change_leaves_the_old_or_the_new_state() {
     let data = tempfile::tempdir().unwrap();
     let mut state = prepare(data.path());
-    let seed = variable("CLARY_SEED", 1);
+    let seed = number("CLARY_SEED", 1);
     let mut random = fastrand::Rng::with_seed(seed);
-    for kill in 0..variable("CLARY_KILLS", KILLS_DEFAULT) {
+    for kill in 0..number("CLARY_KILLS", KILLS_DEFAULT) {
         let mut server = Up::on(data.path()).start();
         wait_for_answer(&mut server);
         assert_eq!(settled(&mut server), state, "kill {kill} of seed {seed}: nothing was changed");

@@ -96,18 +96,20 @@ fn memory_is_flat_whatever_the_size_of_the_object() {
     std::fs::write(&model, artifact()).unwrap();
     let synthetic = Arc::new(Synthetic::new(bytes / ROW_BYTES as u64, 5));
     let store = FaultStore::synthetic(Arc::clone(&synthetic), 1);
-    let transform = Transform::within(MEMORY_KIB, &model).args(&["--content-type", "text/csv"]).args(&[
-        "--input",
-        "s3://synthetic/in/",
-        "--output",
-        "s3://sink/out/",
-        "--split-type",
-        "Line",
-        "--max-payload-mb",
-        "1",
-        "--max-concurrent-transforms",
-        "8",
-    ]);
+    let transform = Transform::within(MEMORY_KIB, &model)
+        .args(&["--content-type", "text/csv", "--accept", "text/csv"])
+        .args(&[
+            "--input",
+            "s3://synthetic/in/",
+            "--output",
+            "s3://sink/out/",
+            "--split-type",
+            "Line",
+            "--max-payload-mb",
+            "1",
+            "--max-concurrent-transforms",
+            "8",
+        ]);
     let mut running = transform.path("--journal", &folder.path().join("journal")).store(&store.url()).start();
     let mut samples = Vec::new();
     // A gigabyte is given as long as a usual answer.
@@ -126,6 +128,10 @@ fn memory_is_flat_whatever_the_size_of_the_object() {
     let warm = WARM_BYTES.min(bytes / 3);
     let middle = warm + (bytes - warm) / 2;
     let (first, second) = (largest(&samples, warm, middle), largest(&samples, middle, bytes));
+    for tenth in 0..10 {
+        let memory = largest(&samples, bytes / 10 * tenth, bytes / 10 * (tenth + 1));
+        println!("{tenth}/10 of {bytes} bytes: {} MiB", memory >> 20);
+    }
     println!("{bytes} bytes: {} MiB, then {} MiB of memory", first >> 20, second >> 20);
     assert!(second as f64 <= first as f64 * GROWTH_MAX, "{first}, then {second} bytes");
     assert!(first.max(second) <= MEMORY_KIB << 10, "{first}, then {second} bytes");

@@ -108,6 +108,24 @@ fn cases() -> Vec<Case> {
     cases
 }
 
+/// Where a command transforms, besides the job in the embedded S3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Directory,
+    Elsewhere,
+}
+
+/// Where the case of that number is transformed by a command. Reason: a process each takes the most time, so that one of two has
+/// one, and those of each way to split, batch and assemble meet each store over the formats.
+fn place(turn: usize) -> Option<Place> {
+    let (way, is_many) = (turn / 2 + turn / 8, turn % 2 == 1);
+    match (way % 4, is_many) {
+        (0, false) | (2, true) => Some(Place::Directory),
+        (1, true) | (3, false) => Some(Place::Elsewhere),
+        _ => None,
+    }
+}
+
 /// An object of `rows`.
 fn object(format: usize, split: Split, rows: &Rows) -> Vec<u8> {
     let content_type = FORMATS[format];
@@ -266,6 +284,12 @@ fn run(case: Case, command: Transform, expected: &Expected) {
     assert_eq!(output.status.code(), Some(i32::from(!expected.is_complete)), "{case:?}\n{text}");
 }
 
+/// What a command left without the notes of one that failed, which a next run goes on from.
+fn outputs_of(mut found: BTreeMap<String, Vec<u8>>, expected: &Expected) -> BTreeMap<String, Vec<u8>> {
+    found.retain(|key, _| expected.is_complete || !key.starts_with("_clary/"));
+    found
+}
+
 #[test]
 fn outputs_are_the_answers_of_an_endpoint() {
     let folder = tempfile::tempdir().unwrap();
@@ -309,19 +333,23 @@ fn outputs_are_the_answers_of_an_endpoint() {
         assert_eq!(job["TransformJobStatus"], status, "{job}");
         compare(case, "embedded", &stored(&server, "outputs", &case.name()), &expected.outputs);
 
-        if turn % 2 == 0 {
-            let output = folder.path().join("out").join(case.name());
-            let input = folder.path().join("in").join(case.inputs());
-            let command = command(case, &model).path("--input", &input).path("--output", &output);
-            run(case, command, &expected);
-            let found = files(&output);
-            compare(case, "directory", &found, &expected.outputs);
-        } else {
-            let input = format!("s3://inputs/{}/", case.inputs());
-            let output = format!("s3://elsewhere/{}/", case.name());
-            let command = command(case, &model).args(&["--input", &input, "--output", &output]);
-            run(case, command.store(&elsewhere.url()), &expected);
-            compare(case, "elsewhere", &stored(&server, "elsewhere", &case.name()), &expected.outputs);
+        match place(turn) {
+            Some(Place::Directory) => {
+                let output = folder.path().join("out").join(case.name());
+                let input = folder.path().join("in").join(case.inputs());
+                let command = command(case, &model).path("--input", &input).path("--output", &output);
+                run(case, command, &expected);
+                compare(case, "directory", &outputs_of(files(&output), &expected), &expected.outputs);
+            }
+            Some(Place::Elsewhere) => {
+                let input = format!("s3://inputs/{}/", case.inputs());
+                let output = format!("s3://elsewhere/{}/", case.name());
+                let command = command(case, &model).args(&["--input", &input, "--output", &output]);
+                run(case, command.store(&elsewhere.url()), &expected);
+                let found = outputs_of(stored(&server, "elsewhere", &case.name()), &expected);
+                compare(case, "elsewhere", &found, &expected.outputs);
+            }
+            None => {}
         }
     }
     // That which is refused is refused everywhere; but most of it is not.
