@@ -165,3 +165,56 @@ def test_boto3_hosts_scales_and_watches(flow, files, year):
     assert result["alarms"] == 2 and result["invocations"] >= 1 and result["lines"] >= 1
     assert result["account"] == hosting.ACCOUNT and f":{hosting.ACCOUNT}:" in result["arn"]
     assert result["tags"] == [{"Key": "team", "Value": "flows"}]
+
+
+# Batch transform.
+
+
+def joined(text):
+    """The number and the score of each line of two columns."""
+    numbers, found = zip(*(line.split(",") for line in text.splitlines()))
+    return list(map(int, numbers)), "\n".join(found)
+
+
+def test_v2_transforms(flow, files):
+    result = flow("v2_transform")
+    same(result["plain"], files)
+    numbers, found = joined(result["joined"])
+    assert numbers == list(range(20))
+    same(found, files)
+    # What ran, in the words that people look for.
+    assert "MaxConcurrentTransforms=2, MaxPayloadInMB=1, BatchStrategy=MULTI_RECORD" in result["logs"], result["logs"]
+    assert {"Key": "team", "Value": "flows"} in result["tags"]
+    assert result["attached"] == ["MultiRecord", "Line", 1, "text/csv"]
+    assert any("/captured/input/" in uri for uri in result["captured"]), result["captured"]
+    assert any("/captured/output/" in uri for uri in result["captured"]), result["captured"]
+    assert "Failed" in result["failure"] and "See job logs for more information" in result["failure"]
+    assert "flow-v2-transform/bad/a.csv" in result["failing_logs"], result["failing_logs"]
+    assert result["stopped"] == "Stopped" and result["left"] == []
+
+
+def test_v3_transforms(flow, v3, files):
+    result = flow("v3_transform", v3)
+    same(result["scores"], files)
+    same(result["by_resource"], files)
+    assert result["status"] == "Completed" and result["stopped"] == "Stopped"
+    assert result["attached"] == ["MultiRecord", "Line", 1, "text/csv"]
+    assert result["listed"] == [f"flow-v3-transform-{job}" for job in ("all", "resource", "slow")]
+
+
+@pytest.mark.parametrize("year", ["now", "2023"])
+def test_boto3_transforms(flow, files, year):
+    result = flow("boto3_transform", sys.executable if year == "now" else environment_of("2023"))
+    assert result["version"].startswith("1.28." if year == "2023" else "1.44.")
+    name = "flow-transform-" + result["version"].replace(".", "-")
+    assert result["arn"] == f"arn:aws:sagemaker:{hosting.REGION}:{hosting.ACCOUNT}:transform-job/{name}-good"
+    same(result["scores"], files)
+    assert result["times"] and result["taken"] == "ResourceInUse" and result["stopped"] == "Stopped"
+    assert "See job logs for more information" in result["failed"]
+    states = {"bad": "Failed", "good": "Completed", "slow": "Stopped"}
+    assert result["listed"] == [[f"{name}-{job}", state] for job, state in states.items()]
+    assert any(stream.endswith("/data-log") for stream in result["streams"]), result["streams"]
+    assert any(f"{name}/bad/rows.csv" in line for line in result["lines"]), result["lines"]
+    assert result["tags"] == [{"Key": "team", "Value": "flows"}]
+    # No partial output, and nothing else that nobody asked for.
+    assert result["keys"] == ["bad/rows.csv", "in/rows.csv", "many/rows.csv", "model.tar.gz", "out/good/rows.csv.out"]
