@@ -147,11 +147,21 @@ impl FolderJournal {
     pub(super) async fn remove(&self) -> Result<(), JournalError> {
         let mut state = self.state.lock().await;
         state.pending.clear();
-        let ours = self.store.objects.list(Some(&self.folder)).map_ok(|meta| meta.location);
-        let segments = ours.try_filter(|path| std::future::ready(number(path).is_some())).boxed();
-        let deleted = self.store.objects.delete_stream(segments);
-        let deleted = deleted.try_for_each(|_| std::future::ready(Ok(()))).await;
-        deleted.map_err(|source| JournalError::Store { place: self.folder.to_string(), source })
+        let objects = &self.store.objects;
+        let removed = retry::retried(0, || async {
+            let listed = objects.list(Some(&self.folder)).map_ok(|meta| meta.location);
+            let segments = listed.try_filter(|path| std::future::ready(number(path).is_some())).boxed();
+            let mut deleted = objects.delete_stream(segments);
+            while let Some(result) = deleted.next().await {
+                match result {
+                    // Another, or an earlier try, deleted it.
+                    Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(())
+        });
+        removed.await.map_err(|source| JournalError::Store { place: self.folder.to_string(), source })
     }
 }
 

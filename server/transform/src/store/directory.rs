@@ -48,7 +48,7 @@ impl fmt::Display for DirectoryStore {
 
 impl DirectoryStore {
     pub(super) fn open(root: &FilePath) -> Result<Self> {
-        let files = LocalFileSystem::new_with_prefix(root)?.with_fsync(true);
+        let files = LocalFileSystem::new_with_prefix(root)?.with_fsync(true).with_automatic_cleanup(true);
         let root = root.canonicalize().map_err(|source| failed(root, source))?;
         Ok(Self { files, root })
     }

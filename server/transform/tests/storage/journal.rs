@@ -71,6 +71,7 @@ async fn segments_are_read_back() {
     remembers(Place::beside(store.clone(), &Path::from("out"), "job")).await;
     let scratch = tempfile::tempdir().unwrap();
     remembers(Place::beside(Store::directory(scratch.path()).unwrap(), &Path::from("out"), "job")).await;
+    assert!(!scratch.path().join("out").exists(), "no empty folders are left");
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 mod crash;
 mod faulty;
 mod journal;
+mod pressure;
 mod race;
 mod resume;
 mod s3;
