@@ -140,3 +140,20 @@ pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
         },
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jobs_stand_behind_in_priority() {
+        let own = rustix::process::getpriority_process(None).expect("a thread has a priority");
+        let of = |runtime: Runtime| {
+            let task = runtime.spawn(async { rustix::process::getpriority_process(None) });
+            runtime.block_on(task).expect("it ends").expect("a thread has a priority")
+        };
+        assert_eq!(of(transform().expect("threads")), own);
+        // Nineteen is the most.
+        assert_eq!(of(jobs().expect("threads")), (own + BACKGROUND_NICENESS).min(19));
+    }
+}
