@@ -6,7 +6,7 @@
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use harness::synthetic::{ROW_BYTES, Rows, Synthetic};
+use harness::synthetic::{PERIOD, ROW_BYTES, Synthetic};
 use harness::{FaultStore, Oracle, Transform, artifacts};
 
 use crate::number;
@@ -42,32 +42,33 @@ fn answers() -> Vec<Vec<u8>> {
     answers
 }
 
-/// The output that is expected, made while it is read.
+/// The answers to one period of the rows; they come again as the rows do.
 struct Output {
-    rows: Rows,
-    next: u64,
-    count: u64,
-    answers: Vec<Vec<u8>>,
-    pending: Vec<u8>,
+    period: Vec<u8>,
     at: usize,
+    left: u64,
 }
 
-/// Rows whose answers are made at once.
-const ROWS_AT_ONCE: u64 = 4096;
+impl Output {
+    fn of(synthetic: &Synthetic) -> Self {
+        let answers = answers();
+        let answers = |count: u64| -> Vec<u8> {
+            let answer = |number| &answers[usize::from(synthetic.rows().cells(number)[0])][..];
+            (0..count).flat_map(answer).copied().collect()
+        };
+        let (periods, rest) = (synthetic.count() / PERIOD, answers(synthetic.count() % PERIOD));
+        let period = answers(PERIOD);
+        let left = periods * period.len() as u64 + rest.len() as u64;
+        Self { period, at: 0, left }
+    }
+}
 
 impl Read for Output {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.at == self.pending.len() {
-            let end = (self.next + ROWS_AT_ONCE).min(self.count);
-            self.pending.clear();
-            for number in self.next..end {
-                self.pending.extend(&self.answers[usize::from(self.rows.cells(number)[0])]);
-            }
-            (self.at, self.next) = (0, end);
-        }
-        let count = buffer.len().min(self.pending.len() - self.at);
-        buffer[..count].copy_from_slice(&self.pending[self.at..self.at + count]);
-        self.at += count;
+        let count = buffer.len().min(self.period.len() - self.at).min(self.left.min(1 << 30) as usize);
+        buffer[..count].copy_from_slice(&self.period[self.at..self.at + count]);
+        self.at = (self.at + count) % self.period.len();
+        self.left -= count as u64;
         Ok(count)
     }
 }
@@ -136,15 +137,7 @@ fn memory_is_flat_whatever_the_size_of_the_object() {
     assert!(second as f64 <= first as f64 * GROWTH_MAX, "{first}, then {second} bytes");
     assert!(first.max(second) <= MEMORY_KIB << 10, "{first}, then {second} bytes");
 
-    let mut expected = Output {
-        rows: synthetic.rows(),
-        next: 0,
-        count: synthetic.count(),
-        answers: answers(),
-        pending: Vec::new(),
-        at: 0,
-    };
     let output = synthetic.sink().object("out/rows.csv.out").expect("an output");
-    output.is(&mut expected).unwrap();
+    output.is(&mut Output::of(&synthetic)).unwrap();
     assert_eq!((synthetic.sink().keys().len(), synthetic.sink().unfinished()), (1, 0));
 }

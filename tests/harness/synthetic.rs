@@ -10,7 +10,7 @@ use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::fault_store::{Head, answer, refuse};
-pub use rows::{COLUMNS, ROW_BYTES, Rows};
+pub use rows::{COLUMNS, PERIOD, ROW_BYTES, Rows};
 pub use sink::{Kept, Sink};
 
 /// The bucket of the input.
@@ -42,7 +42,7 @@ impl Synthetic {
     /// Of `count` rows.
     pub fn new(count: u64, seed: u64) -> Self {
         Self {
-            rows: Rows { seed },
+            rows: Rows::new(seed),
             count,
             read: AtomicU64::new(0),
             version: AtomicU64::new(1),
@@ -56,8 +56,8 @@ impl Synthetic {
     }
 
     /// The input's rows.
-    pub fn rows(&self) -> Rows {
-        self.rows
+    pub fn rows(&self) -> &Rows {
+        &self.rows
     }
 
     /// How many they are.
