@@ -34,11 +34,7 @@ pub struct ObjectName {
 
 impl From<&InputObject> for ObjectName {
     fn from(object: &InputObject) -> Self {
-        Self {
-            object: object.path.to_string(),
-            version: version(object),
-            output: object.output.to_string(),
-        }
+        Self { object: object.path.to_string(), version: version(object), output: object.output.to_string() }
     }
 }
 
