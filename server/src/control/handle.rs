@@ -17,7 +17,7 @@ use crate::rt;
 pub struct Control {
     pub(super) database: Database,
     pub(super) hosting: Arc<Hosting>,
-    runtime: tokio::runtime::Handle,
+    pub(super) runtime: tokio::runtime::Handle,
     /// By name in lower case, whom to wake when an endpoint's state changed.
     workers: Mutex<HashMap<String, Arc<Notify>>>,
     /// Endpoints that served before a restart and do not yet again, by name.

@@ -145,8 +145,11 @@ impl Running<'_> {
             Servable::of(&self.state).map_err(|error| Halt::Failed(format!("ClientError: {error}")))?;
         let jobs = self.jobs;
         let pin = self.state.artifact.clone();
-        let loading = servable.load(&jobs.control.hosting.models, pin.as_ref());
+        let models = Arc::clone(&jobs.control.hosting.models);
+        // Where endpoints' models are loaded: a load in the background would stand before theirs, and take ten times as long.
+        let loading = jobs.control.runtime.spawn(async move { servable.load(&models, pin.as_ref()).await });
         let loaded = self.unless_stopped(loading).await?;
+        let loaded = loaded.map_err(|error| Halt::Failed(format!("InternalServerError: {error}")))?;
         let (model, pin) = loaded.map_err(|error| Halt::Failed(failure_reason(&error)))?;
         self.log.say(&format!("model {} loaded: {}, SHA-256 {}", self.model_name(), pin.url, pin.sha256));
         if self.state.artifact.as_ref() != Some(&pin) {
