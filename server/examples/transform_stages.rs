@@ -3,6 +3,7 @@
 //!
 //! `transform_stages read FILE`, `transform_stages predict FILE MODEL THREADS`; tools/bench_transform.py calls it.
 
+use std::io::Write as _;
 use std::path::Path as FilePath;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -47,8 +48,9 @@ fn main() -> anyhow::Result<()> {
         }
         _ => anyhow::bail!("expected `read FILE` or `predict FILE MODEL THREADS`, found {arguments:?}"),
     };
-    println!(r#"{{"seconds": {}, "bytes": {bytes}, "rows": {rows}, "sum": {sum}}}"#, taken.as_secs_f64());
-    Ok(())
+    let seconds = taken.as_secs_f64();
+    let said = format!(r#"{{"seconds": {seconds}, "bytes": {bytes}, "rows": {rows}, "sum": {sum}}}"#);
+    writeln!(std::io::stdout(), "{said}").context("standard output")
 }
 
 /// Takes `file` through the reader of objects, and does nothing with it.
