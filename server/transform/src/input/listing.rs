@@ -11,6 +11,7 @@ use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
 use super::key::folder_of;
 use super::{InputObject, MANIFEST_BYTES_MAX, Manifest, ManifestError, Source, output_path};
+use crate::upload::retry::{Pauses, TRIES_MAX};
 
 /// Keys of a manifest that are looked up at once. Reason: a look-up is a round trip; these hide it behind each other.
 const HEADS_AT_ONCE: usize = 16;
@@ -92,7 +93,7 @@ pub struct Listing {
 }
 
 enum From {
-    Prefix { prefix: String, pages: BoxStream<'static, object_store::Result<ObjectMeta>>, siblings: Siblings },
+    Prefix { prefix: String, pages: Pages, siblings: Siblings },
     Manifest(BoxStream<'static, Found>),
 }
 
@@ -120,11 +121,7 @@ impl Listing {
     /// A prefix is a string, where `object_store` lists folders: the folder around it is listed, from a key shortly before the
     /// first that begins with it.
     fn of_prefix(store: Arc<dyn ObjectStore>, prefix: &str, output_prefix: Path) -> Self {
-        let folder = Path::parse(folder_of(prefix)).ok().filter(|path| !path.as_ref().is_empty());
-        let pages = match before(prefix) {
-            Some(offset) => store.list_with_offset(folder.as_ref(), &offset),
-            None => store.list(folder.as_ref()),
-        };
+        let pages = Pages::open(Arc::clone(&store), prefix);
         let from = From::Prefix { prefix: prefix.to_owned(), pages, siblings: Siblings::default() };
         Self { store, output_prefix, warning: None, from }
     }
@@ -174,6 +171,62 @@ impl Listing {
                 Ok(None)
             }
         }
+    }
+}
+
+/// A folder's listing, page by page.
+struct Pages {
+    store: Arc<dyn ObjectStore>,
+    folder: Option<Path>,
+    /// What is listed comes after it.
+    offset: Option<Path>,
+    listed: BoxStream<'static, object_store::Result<ObjectMeta>>,
+    /// How often it broke off since something came.
+    breaks: u32,
+    pauses: Pauses,
+}
+
+impl Pages {
+    fn open(store: Arc<dyn ObjectStore>, prefix: &str) -> Self {
+        let folder = Path::parse(folder_of(prefix)).ok().filter(|path| !path.as_ref().is_empty());
+        let offset = before(prefix);
+        let listed = list(&store, folder.as_ref(), offset.as_ref());
+        Self { store, folder, offset, listed, breaks: 0, pauses: Pauses::default() }
+    }
+
+    /// The next; a page of S3 that broke off on its way (its client tries again only what has no answer yet) is asked for again,
+    /// from where it was: S3 lists in the order of keys.
+    async fn next(&mut self) -> Option<object_store::Result<ObjectMeta>> {
+        loop {
+            match self.listed.next().await {
+                Some(Err(object_store::Error::Generic { store: "S3", source }))
+                    if self.breaks < TRIES_MAX =>
+                {
+                    tracing::debug!(error = source, "a listing is gone on with");
+                    self.breaks += 1;
+                    tokio::time::sleep(self.pauses.next(fastrand::f64())).await;
+                    self.listed = list(&self.store, self.folder.as_ref(), self.offset.as_ref());
+                }
+                found => {
+                    if let Some(Ok(meta)) = &found {
+                        self.offset = Some(meta.location.clone());
+                        (self.breaks, self.pauses) = (0, Pauses::default());
+                    }
+                    return found;
+                }
+            }
+        }
+    }
+}
+
+fn list(
+    store: &Arc<dyn ObjectStore>,
+    folder: Option<&Path>,
+    offset: Option<&Path>,
+) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
+    match offset {
+        Some(offset) => store.list_with_offset(folder, offset),
+        None => store.list(folder),
     }
 }
 
