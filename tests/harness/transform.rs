@@ -1,7 +1,7 @@
 //! `clary transform` as a program: its command line, and what it runs against.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -23,11 +23,12 @@ impl Transform {
         Self::by(Command::new(program("clary")), model)
     }
 
-    /// [`of`](Self::of), with so much memory for data (heaps, stacks and buffers, touched or not).
-    pub fn within(memory_kib: u64, model: impl AsRef<std::ffi::OsStr>) -> Self {
+    /// [`of`](Self::of), as a member of a control group, which is killed when it has more memory than that.
+    pub fn within(group: &MemoryGroup, model: impl AsRef<std::ffi::OsStr>) -> Self {
         let mut command = Command::new("/bin/sh");
         command
-            .args(["-c", "ulimit -d \"$0\" && exec \"$@\"", &memory_kib.to_string()])
+            .args(["-c", "echo $$ > \"$0/cgroup.procs\" && exec \"$@\""])
+            .arg(&group.folder)
             .arg(program("clary"));
         Self::by(command, model)
     }
@@ -92,6 +93,34 @@ impl Transform {
         let log = tempfile::NamedTempFile::new().unwrap();
         self.command.stderr(File::options().append(true).open(log.path()).unwrap()).stdout(Stdio::null());
         Running { child: self.command.spawn().unwrap(), log }
+    }
+}
+
+/// A control group with a limit on resident memory; gone when dropped.
+#[derive(Debug)]
+pub struct MemoryGroup {
+    folder: PathBuf,
+}
+
+impl MemoryGroup {
+    /// One of `bytes`; none where the tester may not make any.
+    pub fn new(bytes: u64) -> Option<Self> {
+        let name = format!("clary-test-{}", std::process::id());
+        // Version 1, then version 2 of the kernel's interface.
+        let roots = [("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")];
+        roots.iter().find_map(|(root, limit)| {
+            let folder = Path::new(root).join(&name);
+            std::fs::create_dir(&folder).ok()?;
+            let group = Self { folder };
+            std::fs::write(group.folder.join(limit), bytes.to_string()).ok().map(|()| group)
+        })
+    }
+}
+
+impl Drop for MemoryGroup {
+    fn drop(&mut self) {
+        // A member that has not ended keeps it.
+        let _ = std::fs::remove_dir(&self.folder);
     }
 }
 
