@@ -18,7 +18,7 @@
 //! | `tls` | encryption, and certificates replaced |
 //! | `transform_command` | `clary transform`: places, streams, shards, exit codes, reports |
 //! | `transform_faults` | batch transforms killed at random points, over a store that fails |
-//! | `transform_guarantees` | batch transforms over stores that stand still, inputs that change, signals |
+//! | `transform_guarantees` | batch transforms over stores that stand still and inputs that change |
 //! | `transform_memory` | one object of any size through little memory |
 //! | `transform_parity` | outputs of batch transforms are an endpoint's answers |
 //! | `transform_jobs` | batch transforms through the API, and after a restart |

@@ -1,5 +1,5 @@
-//! What a batch transform keeps while things happen to it: a store that takes nothing stops the reading, an input that changes
-//! fails, a signal ends it with nothing lost, and two runners of one job leave one output.
+//! What a batch transform keeps while things happen to it: a store that takes nothing stops the reading, and an input that changes
+//! fails, with no output and no upload left.
 
 use std::path::Path;
 use std::sync::Arc;
