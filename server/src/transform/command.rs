@@ -12,6 +12,7 @@ use transform::{Listener, Outcome, Progress, Summary};
 
 use super::console::Console;
 use super::failures::Teller;
+use super::fit::fit;
 use super::report::{Report, Request};
 use super::{model, objects, stream};
 use crate::config::transform::Task;
@@ -58,9 +59,10 @@ async fn transform(config: &TransformConfig) -> anyhow::Result<ExitCode> {
     let console = Arc::new(Console::start(config.progress));
     let (signals, stop, mut at_once) = Signalled::listen(config.keeps_uploads)?;
     // What is wrong with the settings is known before the model is loaded.
-    if let Err(error) = settings(config, None) {
-        return Ok(usage(&console, &error));
-    }
+    let asked = match settings(config, None) {
+        Ok(asked) => asked.settings,
+        Err(error) => return Ok(usage(&console, &error)),
+    };
     if let Some(Err(error)) = config.requested.content_type.as_deref().map(ContentType::parse) {
         return Ok(usage(&console, &format!("--content-type: {error}")));
     }
@@ -68,6 +70,9 @@ async fn transform(config: &TransformConfig) -> anyhow::Result<ExitCode> {
         let model = model::load(config).await?;
         if let Err(error) = model.answer_type.settle(config.requested.accept.as_deref()) {
             return Ok(Err(usage(&console, &format!("--accept: {error}"))));
+        }
+        if let Err(error) = fit(asked, &model) {
+            return Ok(Err(usage(&console, &error)));
         }
         let teller = Arc::new(Teller::new(Arc::clone(&console), config.failures.as_deref())?);
         let progress = Arc::new(Progress::default());
@@ -112,7 +117,8 @@ impl Command<'_> {
     /// # Errors
     /// When they are refused.
     pub(super) fn settings(&self, started: &str) -> Result<Resolved, SettingsError> {
-        let resolved = settings(self.config, Some(started))?;
+        let mut resolved = settings(self.config, Some(started))?;
+        resolved.settings = fit(resolved.settings, &self.model)?;
         if let Some(notice) = &resolved.notice {
             self.teller.warned(notice);
         }

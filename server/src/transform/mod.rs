@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`batch_server`] | models that transforms ask, apart from those that endpoints serve |
 //! | `embedded` | uploads in parts to the embedded store |
+//! | `fit` | whether what is asked goes with the model |
 //! | [`command`] | `clary transform`: one transform, from its start to its report |
 //! | `stream`, `objects`, `merge` | what it does: a stream, objects or a share of them, and what is left when all shares are done |
 
@@ -13,6 +14,7 @@ pub mod command;
 mod console;
 pub(crate) mod embedded;
 mod failures;
+pub(crate) mod fit;
 mod job_folder;
 mod merge;
 mod model;

@@ -13,7 +13,7 @@ use futures_util::{Stream, stream};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 use transform::batch::Position;
-use transform::object::{ObjectError, Rejected, Sink, Work, pipe};
+use transform::object::{ObjectError, Rejected, Sink, Source, Work, pipe};
 use transform::process::ObjectId;
 use transform::{Failure, Listener, Outcome, Progress, Summary, read};
 
@@ -56,7 +56,10 @@ pub(super) async fn run(command: &Command<'_>, input: Option<&Path>) -> anyhow::
     let work = Work::new(id.clone(), settings, Arc::new(model), progress, listener, command.stop.clone());
     let id = ObjectId::new(&id, &name);
     let mut output = Output { command, name, is_closed: false };
-    let ended = pipe(&Arc::new(work), id, pieces, Position::default(), &mut output).await;
+    // Who writes a stream may wait for answers; a file is there.
+    let is_live = input.is_none_or(|path| !path.is_file());
+    let source = Source { object: id, pieces, start: Position::default(), is_live };
+    let ended = pipe(&Arc::new(work), source, &mut output).await;
     let (outcome, failure) = output.outcome(ended);
     let summary = Summary {
         outcome,

@@ -210,6 +210,12 @@ pub fn check_object_bytes(settings: &Settings, bytes: u64) -> Result<(), BatchEr
     }
 }
 
+/// Whether an object is cut into calls of several records that no limit cuts: an endless payload, wherever its records end.
+pub(crate) fn is_cut_at_will(settings: &Settings) -> bool {
+    let plan = Plan::new(settings);
+    plan.is_endless && plan.strategy == BatchStrategy::MultiRecord
+}
+
 /// How many bytes at the start of `text` are whole blank lines: a newline, or a carriage return and a newline.
 fn blank_lines(text: &[u8]) -> usize {
     let mut blank = 0;

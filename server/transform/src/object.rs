@@ -28,7 +28,7 @@ mod work;
 use std::sync::Arc;
 
 pub use error::{ObjectError, RecordError};
-pub use pipe::{Sink, pipe, window};
+pub use pipe::{Sink, Source, pipe, window};
 pub use rejected::{Rejected, rejected_key};
 pub(crate) use task::Task;
 pub use work::{STOP_GRACE, Work};
@@ -107,7 +107,7 @@ async fn write<M: Model>(
     if !output.is_whole() {
         let (start, pieces) = open(work, places, object, share, end).await?;
         let id = ObjectId::new(&work.job_id, object.path.as_ref());
-        end = pipe(work, id, pieces, start, output).await?;
+        end = pipe(work, Source { object: id, pieces, start, is_live: false }, output).await?;
     }
     output.finish(end).await
 }

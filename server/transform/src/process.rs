@@ -125,6 +125,11 @@ impl Processing {
         &self.accept
     }
 
+    /// Whether what is written is a line for each record, whatever the lines of answers are.
+    pub fn writes_lines(&self) -> bool {
+        self.kind.is_line() && !self.writes_answers_whole()
+    }
+
     /// Whether a request is the record, byte for byte: then [`Self::request`] need not be called.
     pub fn sends_records_whole(&self) -> bool {
         self.input_filter.path.is_root()

@@ -6,11 +6,13 @@ use std::time::Duration;
 use codecs::framing::SplitType;
 use serde::{Deserialize, Serialize};
 
+mod answers;
 mod digest;
 mod extensions;
 mod requested;
 
 use crate::process::{ProcessError, Processing};
+pub use answers::Answers;
 pub use extensions::{ENVIRONMENT_PREFIX, Extensions};
 pub use requested::{
     CONCURRENCY_MAX, ExecutionParameters, PAYLOAD_MB_MAX, RETRIES_MAX, Requested, Resolved,
@@ -124,6 +126,8 @@ pub struct Settings {
     pub error_policy: ErrorPolicy,
     /// The largest answer of one call.
     pub response_bytes_max: usize,
+    /// What the model answers to several records at once. Who knows the model says so, by [`Self::answered`].
+    pub answers: Answers,
     /// From how many bytes on an object of lines is shared among several runners.
     pub cut_bytes: u64,
 }
@@ -146,6 +150,7 @@ impl Default for Settings {
             timeout: TIMEOUT_DEFAULT,
             error_policy: ErrorPolicy::Fail,
             response_bytes_max: RESPONSE_BYTES_MAX,
+            answers: Answers::Unknown,
             cut_bytes: crate::job::CUT_BYTES,
         }
     }
@@ -184,6 +189,16 @@ pub enum SettingsError {
         name: String,
         /// What it may be.
         expected: &'static str,
+        /// What it is.
+        found: String,
+    },
+    /// Members that do not go together: the output would not be what is asked for.
+    #[error("{member}: expected {expected}, found {found}")]
+    Pairing {
+        /// The member that is wrong.
+        member: &'static str,
+        /// What the others ask of it.
+        expected: String,
         /// What it is.
         found: String,
     },

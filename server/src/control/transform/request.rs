@@ -296,7 +296,13 @@ mod tests {
         check_refused(&[("/DataCaptureConfig", capture)], "DataCaptureConfig.DestinationS3Uri");
         check_refused(&[("/MaxPayloadInMB", json!(101))], "MaxPayloadInMB: expected 0 to 100, found 101");
         check_refused(&[("/Environment", json!({"CLARY_TRANSFORM_X": "1"}))], "CLARY_TRANSFORM_X");
-        let filter = |filter: &str| [("/DataProcessing", json!({"InputFilter": filter}))];
+        let filter = |filter: &str| {
+            [
+                ("/DataProcessing", json!({"InputFilter": filter})),
+                ("/TransformInput/SplitType", json!("Line")),
+                ("/TransformOutput/AssembleWith", json!("Line")),
+            ]
+        };
         check_refused(&filter("$["), "InputFilter");
     }
 

@@ -22,6 +22,7 @@ use crate::control::record::Record;
 use crate::control::shared_models::SharedModel;
 use crate::control::{ControlError, StateError};
 use crate::transform::BatchModel;
+use crate::transform::fit::fit;
 
 /// The pause before the state is read or written again when it could not be. Reason: a full disk or a busy writer passes.
 const STATE_PAUSE: Duration = Duration::from_secs(1);
@@ -167,7 +168,8 @@ impl Running<'_> {
         model: &Arc<SharedModel>,
         progress: Arc<Progress>,
     ) -> Result<Ended, Halt> {
-        let settings = self.settings(&request)?;
+        let settings = fit(self.settings(&request)?, &model.model);
+        let settings = settings.map_err(|error| Halt::Failed(format!("ClientError: {error}")))?;
         let (content_type, accept) = (settings.content_type.as_deref(), accept(&settings));
         let asked = self.jobs.batch.model(&self.record.name, Arc::clone(&model.model), content_type, accept);
         let asked: BatchModel = asked.map_err(|error| Halt::Failed(format!("ClientError: {error}")))?;

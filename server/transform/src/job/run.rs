@@ -26,6 +26,9 @@ impl<M: Model> Job<M> {
     pub async fn run(self) -> Summary {
         let started = SystemTime::now();
         self.listener.started(&settings_line(&self.settings));
+        for warning in self.settings.warnings() {
+            self.listener.warned(warning);
+        }
         let mut running = Running::new(self);
         let ended = running.all().await;
         running.sum_up(started, ended).await

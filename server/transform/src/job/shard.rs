@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::input::InputObject;
 use crate::read::ReadSpan;
-use crate::settings::{AssembleWith, Compression, Settings};
+use crate::settings::{AssembleWith, Compression, ErrorPolicy, Settings};
 
 /// From how many bytes on an object is cut, unless settings say otherwise. Reason: below, a runner is done with all of it in the
 /// time that a few more objects take, and cutting costs a merge.
@@ -60,13 +60,16 @@ impl Shard {
         Ok(if is_ours { Part::Whole } else { Part::Nothing })
     }
 
-    /// Whether an object is cut: lines whose answers are lines too, so that it does not matter which are sent together; not
-    /// where records are numbered, since how many come before is not known.
+    /// Whether an object is cut: lines whose answers are lines too, so that it does not matter which are sent together (a JSON
+    /// document answers all of a batch); not where records are numbered, since how many come before is not known; nor where
+    /// some are put aside, which is done in one file for an object.
     pub fn cuts(self, object: &InputObject, settings: &Settings) -> bool {
         let is_lines_to_lines = settings.split_type == SplitType::Line
             && settings.assemble_with == AssembleWith::Line
-            && settings.compression == Compression::None;
-        self.count > 1 && object.size >= settings.cut_bytes && is_lines_to_lines && !settings.numbers_records
+            && settings.compression == Compression::None
+            && settings.answers.are_lines();
+        let stands_alone = settings.numbers_records || settings.error_policy == ErrorPolicy::Quarantine;
+        self.count > 1 && object.size >= settings.cut_bytes && is_lines_to_lines && !stands_alone
     }
 
     /// This runner's bytes of an object of `size`.
@@ -110,6 +113,7 @@ fn fnv1a(text: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::Answers;
 
     fn object(output: &str, size: u64) -> InputObject {
         let path = Path::parse("in/x").unwrap();
@@ -117,7 +121,12 @@ mod tests {
     }
 
     fn lines() -> Settings {
-        Settings { split_type: SplitType::Line, assemble_with: AssembleWith::Line, ..Settings::default() }
+        Settings {
+            split_type: SplitType::Line,
+            assemble_with: AssembleWith::Line,
+            answers: Answers::CsvLines,
+            ..Settings::default()
+        }
     }
 
     fn part(index: u32, count: u32, object: &InputObject, settings: &Settings) -> Part {
@@ -181,6 +190,11 @@ mod tests {
             Settings { compression: Compression::Gzip, ..lines() },
             Settings { numbers_records: true, ..lines() },
             Settings { cut_bytes: CUT_BYTES + 1, ..lines() },
+            Settings { answers: Answers::JsonDocument, ..lines() },
+            Settings { answers: Answers::CsvLine, ..lines() },
+            Settings { answers: Answers::RecordIo, ..lines() },
+            Settings { answers: Answers::Unknown, ..lines() },
+            Settings { error_policy: ErrorPolicy::Quarantine, ..lines() },
         ] {
             assert!(!matches!(part(1, 2, &large, &other), Part::Lines(..)), "{other:?}");
         }

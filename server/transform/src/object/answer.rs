@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use codecs::{ContentType, Format};
+use codecs::ContentType;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::call::{call, is_overload};
@@ -15,7 +15,7 @@ use crate::batch::Run;
 use crate::model::Model;
 use crate::process::{ObjectId, Processing};
 use crate::progress::Progress;
-use crate::settings::{AssembleWith, BatchStrategy, ErrorPolicy, PayloadLimit, Settings};
+use crate::settings::{Answers, AssembleWith, BatchStrategy, ErrorPolicy, Settings};
 
 /// What is written of a run.
 #[derive(Debug, Default)]
@@ -214,9 +214,10 @@ impl<M: Model> Answering<'_, M> {
     /// A newline before the whole run where it is a piece of an endless payload and not the first. Whether the piece before ends
     /// with one is not known here; the answers of one model all do, or none does.
     fn separate_from_before(&mut self) {
-        let is_later_piece =
-            self.work.settings.payload_limit == PayloadLimit::Endless && self.run.start.byte > 0;
-        let is_separate = is_later_piece && self.has_lines();
+        let is_later_piece = self.work.settings.is_endless() && self.run.start.byte > 0;
+        // Records that are sent alone have what AssembleWith says between them, wherever runs of them are cut.
+        let is_separate =
+            is_later_piece && self.run.strategy == BatchStrategy::MultiRecord && self.has_lines();
         let bytes = &mut self.answered.bytes;
         if is_separate && !bytes.is_empty() && !bytes.ends_with(b"\n") {
             bytes.insert(0, b'\n');
@@ -225,8 +226,7 @@ impl<M: Model> Answering<'_, M> {
 
     /// Whether answers are text. Frames of bytes follow each other without anything between.
     fn has_lines(&self) -> bool {
-        let accept = self.work.settings.accept.as_deref().unwrap_or_default();
-        !ContentType::parse(accept).is_ok_and(|accept| accept.format == Format::RecordIo)
+        self.work.settings.answers != Answers::RecordIo
     }
 
     /// The newline of `AssembleWith`.
@@ -249,13 +249,15 @@ impl<M: Model> Answering<'_, M> {
 
 /// What stands for an answer that there is not.
 fn placeholder_text(settings: &Settings, reason: &str) -> String {
-    let media_type = settings.accept.as_deref().or(settings.content_type.as_deref()).unwrap_or_default();
-    let essence = media_type.split(';').next().unwrap_or_default().trim();
-    if ["application/json", "application/jsonlines", "application/x-jsonlines", "application/jsonl"]
-        .iter()
-        .any(|json| essence.eq_ignore_ascii_case(json))
-    {
-        return serde_json::json!({ "error": reason }).to_string();
-    }
-    "ERROR".to_owned()
+    let is_json = match settings.answers {
+        Answers::JsonLines | Answers::JsonDocument => true,
+        Answers::CsvLines | Answers::CsvLine | Answers::RecordIo => false,
+        Answers::Unknown => settings.content_type.as_deref().is_some_and(is_json),
+    };
+    if is_json { serde_json::json!({ "error": reason }).to_string() } else { "ERROR".to_owned() }
+}
+
+fn is_json(media_type: &str) -> bool {
+    let answers = ContentType::parse(media_type).map_or(Answers::Unknown, Answers::of);
+    matches!(answers, Answers::JsonLines | Answers::JsonDocument)
 }

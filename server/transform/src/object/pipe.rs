@@ -46,24 +46,46 @@ struct InFlight {
     _slot: OwnedSemaphorePermit,
 }
 
-/// Carries `pieces`, which start at `start` in the object, through the model into `sink`. Gives where the object ends.
+/// What is carried through the model.
+pub struct Source {
+    /// Of which object, for inference ids.
+    pub object: ObjectId,
+    /// Its bytes from `start` on.
+    pub pieces: Pieces,
+    /// The object's start, or a run's.
+    pub start: Position,
+    /// Whether somebody writes it while it is read, and waits for answers: then a pause ends a run of an endless payload. Runs
+    /// of what is stored follow from its bytes alone, so that each time they are the same.
+    pub is_live: bool,
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Source")
+            .field("start", &self.start)
+            .field("is_live", &self.is_live)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Carries `source` through the model into `sink`. Gives where the object ends.
 ///
 /// # Errors
 /// When the object cannot be read, split or written, a record fails, or the transform is stopped: then what is on its way has
 /// [`STOP_GRACE`] to be written.
 pub async fn pipe<M: Model>(
     work: &Arc<Work<M>>,
-    object: ObjectId,
-    pieces: Pieces,
-    start: Position,
+    source: Source,
     sink: &mut impl Sink,
 ) -> Result<Position, ObjectError> {
+    let Source { object, pieces, start, is_live } = source;
     let (sender, receiver) = mpsc::channel(window(work.settings.concurrency));
     let cutting = Cutting {
         work: Arc::clone(work),
         object: Arc::new(object),
         slots: Arc::new(Semaphore::new(window(work.settings.concurrency))),
         sender,
+        is_live,
     };
     let _cutting = Task::spawn(cutting.cut(pieces, start));
     let stopped = work.until_stopped();
@@ -101,6 +123,7 @@ struct Cutting<M> {
     object: Arc<ObjectId>,
     slots: Arc<Semaphore>,
     sender: mpsc::Sender<Result<InFlight, ObjectError>>,
+    is_live: bool,
 }
 
 impl<M: Model> Cutting<M> {
@@ -134,15 +157,17 @@ impl<M: Model> Cutting<M> {
         Ok(())
     }
 
-    /// The next piece where none is there yet. Of an endless payload, what was read goes on its way meanwhile.
+    /// The next piece where none is there yet. Of an endless payload that is live, what was read goes on its way meanwhile.
     async fn wait(
         &self,
         batcher: &mut Batcher,
         pieces: &mut Pieces,
     ) -> Result<Option<Result<Bytes, ReadError>>, ObjectError> {
-        batcher.flush();
-        while let Some(run) = batcher.next_run().map_err(ObjectError::from)? {
-            self.send(run).await?;
+        if self.is_live {
+            batcher.flush();
+            while let Some(run) = batcher.next_run().map_err(ObjectError::from)? {
+                self.send(run).await?;
+            }
         }
         tokio::select! {
             piece = pieces.next() => Ok(piece),

@@ -3,11 +3,12 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use codecs::ContentType;
 use codecs::framing::SplitType;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AssembleWith, BatchStrategy, Compression, Extensions, InferenceIds, MIB, PAYLOAD_MB_DEFAULT,
+    Answers, AssembleWith, BatchStrategy, Compression, Extensions, InferenceIds, MIB, PAYLOAD_MB_DEFAULT,
     PayloadLimit, RETRIES_DEFAULT, Settings, SettingsError, TIMEOUT_DEFAULT,
 };
 use crate::process::{DataProcessing, Processing};
@@ -115,10 +116,16 @@ impl Requested {
             ..Settings::default()
         };
         settings.processing = self.processing(&settings)?;
+        // Where answers are processed, a choice that Accept leaves is made.
         let accept = settings.processing.as_ref().map(|processing| processing.accept().to_owned());
-        settings.accept = self.accept.or(accept);
+        settings.accept = accept.or(self.accept);
         settings.content_type = self.content_type;
         settings.numbers_records = self.ids.is_some();
+        settings.check_header()?;
+        // Of several, the model chooses.
+        let accept = settings.accept.as_deref().filter(|accept| !accept.contains(','));
+        let answer_type = accept.and_then(|accept| ContentType::parse(accept).ok());
+        let settings = settings.answered(answer_type.map_or(Answers::Unknown, Answers::of))?;
         Ok(Resolved { settings, notice })
     }
 

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::*;
-use crate::settings::{BatchStrategy, ErrorPolicy};
+use crate::settings::{Answers, BatchStrategy, ErrorPolicy};
 
 /// One object, under a policy; gives the outputs and what failed (`record@byte status attempts: reason`).
 async fn run(input: &str, settings: Settings) -> (Outcome, BTreeMap<String, String>, Vec<String>) {
@@ -90,7 +90,7 @@ fn placeholders_stand_for_refused_records() {
             &["bucket/in/x 1@0 500 4: the model failed"],
         )
         .await;
-        let json = Settings { accept: Some("application/jsonlines".to_owned()), ..placeholder() };
+        let json = Settings { answers: Answers::JsonLines, ..placeholder() };
         let line = "{\"error\":\"expected something else\"}\n";
         check("vague\n", json, &[("x.out", line)], &["bucket/in/x 1@0 400 1: expected something else"]).await;
     });

@@ -8,7 +8,7 @@ use futures_util::StreamExt as _;
 
 use super::*;
 use crate::batch::Position;
-use crate::object::{Rejected, Sink, Work, pipe, window};
+use crate::object::{Rejected, Sink, Source, Work, pipe, window};
 use crate::process::ObjectId;
 use crate::settings::{BatchStrategy, PayloadLimit};
 
@@ -80,7 +80,8 @@ async fn read_before_a_stalled_sink(model: &Arc<Fake>) -> usize {
     });
     let id = ObjectId::new("job", "in/x");
     let mut sink = Stalled;
-    let piped = pipe(&work, id, Box::pin(pieces), Position::default(), &mut sink);
+    let source = Source { object: id, pieces: Box::pin(pieces), start: Position::default(), is_live: false };
+    let piped = pipe(&work, source, &mut sink);
     // The clock jumps: whoever can do something has done it before an hour has passed.
     assert!(tokio::time::timeout(Duration::from_secs(3600), piped).await.is_err());
     read.load(Ordering::SeqCst)
