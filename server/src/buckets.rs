@@ -10,6 +10,7 @@ use futures_util::TryStreamExt;
 use object_store::path::Path;
 use object_store::{BackoffConfig, ObjectMeta, ObjectStore, RetryConfig};
 use objects::Directory;
+use tokio::runtime::Handle;
 
 use crate::config::AwsVariables;
 use crate::store::{Source, StoreError, s3, s3_builder};
@@ -98,7 +99,8 @@ fn named_endpoint(variables: &[(String, String)]) -> Option<String> {
 }
 
 impl Buckets {
-    /// The store at `endpoint`, if one is given; else the embedded one below `data`. Blocks.
+    /// The store at `endpoint`, if one is given; else the embedded one below `data`, which works on `runtime`, also for callers
+    /// that stand behind it in priority. Blocks.
     ///
     /// # Errors
     /// When the embedded store cannot be opened.
@@ -106,10 +108,11 @@ impl Buckets {
         endpoint: Option<&str>,
         variables: &AwsVariables,
         data: &FilePath,
+        runtime: &Handle,
     ) -> Result<Self, objects::Error> {
         match endpoint {
             Some(_) => Ok(Self::External(ExternalStore::new(endpoint, variables))),
-            None => Ok(Self::Embedded(Directory::open(&data.join("s3"))?)),
+            None => Ok(Self::Embedded(Directory::open_on(&data.join("s3"), runtime.clone())?)),
         }
     }
 
@@ -245,7 +248,7 @@ mod tests {
     async fn an_artifact_of_the_embedded_store_is_fetched() {
         let scratch = tempfile::tempdir().expect("a scratch directory");
         let none = AwsVariables(Vec::new());
-        let buckets = Buckets::open(None, &none, scratch.path()).expect("a store");
+        let buckets = Buckets::open(None, &none, scratch.path(), &Handle::current()).expect("a store");
         let Buckets::Embedded(directory) = &buckets else { panic!("expected the embedded store") };
         directory.create_bucket("models", "").await.expect("a bucket");
         assert_eq!(buckets.elsewhere(), None);

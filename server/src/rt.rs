@@ -24,10 +24,11 @@ const STACK_BYTES: usize = 2 << 20;
 /// them under way for each of the objects that it carries side by side.
 const TRANSFORM_BLOCKING_THREADS: usize = 16;
 
-/// What is added to the nice value of threads in the background. Reason: beside a busy online thread, the kernel then gives a
-/// background thread a tenth of a core, and all of an idle one.
+/// What is added to the nice value of threads in the background. Reason: the kernel weighs a thread by a quarter less for each, so
+/// that a background thread has a third of a usual one's share beside busy ones, and all of an idle core. Ten would leave a
+/// tenth: where other work keeps all cores busy, jobs of seconds then take minutes.
 #[cfg(target_os = "linux")]
-const BACKGROUND_NICENESS: i32 = 10;
+const BACKGROUND_NICENESS: i32 = 5;
 
 /// How a thread stands to others that want the same core.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

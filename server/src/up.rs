@@ -58,7 +58,7 @@ pub fn start(config: &UpConfig) -> anyhow::Result<Server> {
         Sampler::new(Arc::clone(&live), Arc::clone(&telemetry), Arc::clone(&alarms), config.data.clone());
     runtime.spawn(sampler.run());
     let server = Arc::new(ModelServer::start(options, Arc::clone(&metrics))?);
-    let buckets = Buckets::open(config.s3_endpoint.as_deref(), &config.aws, &config.data);
+    let buckets = Buckets::open(config.s3_endpoint.as_deref(), &config.aws, &config.data, runtime.handle());
     let buckets = Arc::new(buckets.context("the buckets")?);
     let memory = ModelMemory::new(
         config.model_memory_bytes.map_or_else(MemoryBudget::of_machine, MemoryBudget::new),

@@ -20,9 +20,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 
-use crate::error::{Error, Result, io as io_at};
+use crate::error::{Error, Result, io as io_at, stopping};
 use crate::group::Group;
 use crate::index::buckets::{self, BucketRecord};
 use crate::index::chores::{self, Chore};
@@ -49,6 +51,8 @@ pub struct Directory {
     pub(crate) index: Index,
     jobs: Arc<Semaphore>,
     pub(crate) group: Group,
+    /// Where its work is done; without, where whoever calls is.
+    home: Option<Handle>,
     /// Held as long as the store is open.
     _lock: File,
 }
@@ -59,6 +63,19 @@ impl Directory {
     /// # Errors
     /// When another process has it open, or it cannot be read and written.
     pub fn open(root: &Path) -> Result<Arc<Self>> {
+        Self::open_at(root, None)
+    }
+
+    /// As [`open`](Self::open), and does its work on `home` for callers of other runtimes too: who stands behind in priority
+    /// must not hold a turn that others wait for.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open).
+    pub fn open_on(root: &Path, home: Handle) -> Result<Arc<Self>> {
+        Self::open_at(root, Some(home))
+    }
+
+    fn open_at(root: &Path, home: Option<Handle>) -> Result<Arc<Self>> {
         for folder in [root.join("incoming"), root.join("buckets")] {
             fs::create_dir_all(&folder).map_err(io_at(&folder))?;
         }
@@ -67,7 +84,8 @@ impl Directory {
         lock.try_lock().map_err(|error| io_at(&lock_path)(error.into()))?;
         let index = Index::open(&root.join("index.sqlite"))?;
         let jobs = Arc::new(Semaphore::new(JOBS_MAX));
-        let directory = Self { root: root.to_owned(), index, jobs, group: Group::default(), _lock: lock };
+        let group = Group::default();
+        let directory = Self { root: root.to_owned(), index, jobs, group, home, _lock: lock };
         directory.recover()?;
         Ok(Arc::new(directory))
     }
@@ -117,18 +135,31 @@ impl Directory {
         self: &Arc<Self>,
         work: impl FnOnce(&Arc<Self>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let permit = Arc::clone(&self.jobs).acquire_owned().await.map_err(|_| Error::Stopping)?;
         let directory = Arc::clone(self);
-        let job = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            work(&directory)
-        });
-        match job.await {
-            Ok(result) => result,
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_) => Err(Error::Stopping),
-            },
+        self.at_home(async move {
+            let permit = Arc::clone(&directory.jobs).acquire_owned().await.map_err(|_| Error::Stopping)?;
+            let job = tokio::task::spawn_blocking(move || {
+                let _permit = permit;
+                work(&directory)
+            });
+            job.await.unwrap_or_else(|error| Err(stopping(error)))
+        })
+        .await
+    }
+
+    /// Does `work` at [`home`](Self::home); it ends with who waits for it.
+    pub(crate) async fn at_home<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let Some(home) = self.home.as_ref().filter(|home| home.id() != Handle::current().id()) else {
+            return work.await;
+        };
+        let mut task = JoinSet::new();
+        task.spawn_on(work, home);
+        match task.join_next().await {
+            Some(done) => done.unwrap_or_else(|error| Err(stopping(error))),
+            None => Err(Error::Stopping),
         }
     }
 

@@ -157,3 +157,11 @@ pub(crate) fn io(place: &std::path::Path) -> impl FnOnce(io::Error) -> Error {
     let place = place.display().to_string();
     move |source| Error::Io { place, source }
 }
+
+/// Why a task of the store gave nothing: its runtime goes down. A panic in it goes on in who waits.
+pub(crate) fn stopping(error: tokio::task::JoinError) -> Error {
+    match error.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(_) => Error::Stopping,
+    }
+}

@@ -15,7 +15,7 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use crate::directory::Directory;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, stopping};
 use crate::index::chores::Chore;
 use crate::writer::IncomingFile;
 
@@ -122,25 +122,24 @@ impl Directory {
         let (answer, mut answered) = oneshot::channel();
         let change = Change { file, work: Some(work), result: Err(Error::Stopping), answer };
         self.group.waiting().push_back(Box::new(change));
-        loop {
-            let turn = pin!(Arc::clone(&self.group.turn).lock_owned());
-            let turn = match select(&mut answered, turn).await {
-                Either::Left((answer, _)) => return answer.unwrap_or(Err(Error::Stopping)),
-                Either::Right((turn, _)) => turn,
-            };
-            let store = Arc::clone(self);
-            // The turn goes along: the group is committed though who leads it may leave.
-            let job = tokio::task::spawn_blocking(move || {
-                let _turn = turn;
-                store.commit_group();
-            });
-            if let Err(error) = job.await {
-                match error.try_into_panic() {
-                    Ok(panic) => std::panic::resume_unwind(panic),
-                    Err(_) => return Err(Error::Stopping),
-                }
+        let store = Arc::clone(self);
+        self.at_home(async move {
+            loop {
+                let turn = pin!(Arc::clone(&store.group.turn).lock_owned());
+                let turn = match select(&mut answered, turn).await {
+                    Either::Left((answer, _)) => return answer.unwrap_or(Err(Error::Stopping)),
+                    Either::Right((turn, _)) => turn,
+                };
+                let store = Arc::clone(&store);
+                // The turn goes along: the group is committed though who leads it may leave.
+                let job = tokio::task::spawn_blocking(move || {
+                    let _turn = turn;
+                    store.commit_group();
+                });
+                job.await.map_err(stopping)?;
             }
-        }
+        })
+        .await
     }
 
     fn commit_group(&self) {

@@ -62,6 +62,10 @@ impl Uploads for EmbeddedUploads {
         Ok(found.into_iter().map(|(path, id)| UnfinishedUpload { path, id }).collect())
     }
 
+    fn lists_in_order(&self) -> bool {
+        true
+    }
+
     async fn complete_if(
         &self,
         path: &Path,
@@ -136,5 +140,21 @@ mod tests {
         assert!(matches!(refused, Err(WriteError::Conflict { .. })), "{refused:?}");
         late.abort().await.expect("an end");
         assert_eq!(store.uploads.unfinished("").await.expect("a list"), []);
+    }
+
+    #[test]
+    fn the_stores_work_is_done_where_it_is_at_home() {
+        let scratch = tempfile::tempdir().expect("a scratch directory");
+        let (home, jobs) = (crate::rt::control().expect("threads"), crate::rt::jobs().expect("threads"));
+        let directory = Directory::open_on(scratch.path(), home.handle().clone()).expect("a store");
+        let (store, key) = (store(&directory, "bucket"), Path::from("key"));
+        let put = || store.objects.put(&key, PutPayload::from("bytes"));
+        jobs.block_on(directory.create_bucket("bucket", "")).expect("a bucket");
+        jobs.block_on(put()).expect("an object");
+        jobs.block_on(store.objects.head(&key)).expect("the object");
+        // Who does not stand behind others does the work: without it, nothing is done.
+        home.shutdown_background();
+        assert!(jobs.block_on(put()).is_err());
+        assert!(jobs.block_on(store.objects.head(&key)).is_err());
     }
 }

@@ -38,9 +38,10 @@ impl TransformJobs {
         let arn = scope.sagemaker(Kind::TransformJob.as_str(), &name).0;
         let new =
             NewJob { name: name.clone(), arn: arn.clone(), model_name: parsed.model_name, request, tags };
-        let record = self.control.database.transact(move |transaction| insert(transaction, new, now)).await?;
-        self.tell(event::changed(&record.0, &record.1)).await;
-        self.begin(&name);
+        let stored = self.control.database.transact(move |transaction| insert(transaction, new, now)).await?;
+        let (record, state) = stored;
+        self.tell(event::changed(&record, &state)).await;
+        self.begin(name, state.id);
         Ok(arn)
     }
 
@@ -61,12 +62,13 @@ impl TransformJobs {
                 _ => {}
             }
             state.status = TransformJobStatus::Stopping;
-            state.store(transaction, &mut record, Timestamp::now())?;
+            let now = Timestamp::now().max(record.modified);
+            state.store(transaction, &mut record, now)?;
             Ok(Some((record, state)))
         });
         if let Some((record, state)) = changed.await? {
             self.tell(event::changed(&record, &state)).await;
-            self.signal(&record.name, Stop::Abort);
+            self.signal(&state.id, Stop::Abort);
         }
         Ok(())
     }

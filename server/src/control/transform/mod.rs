@@ -1,4 +1,5 @@
-//! Transform jobs: durable, run beside the data plane on a runtime and a pool of their own, a few at once.
+//! Transform jobs: durable, run beside the data plane on a runtime and a pool of their own, a few at once. Only records are worked
+//! on there, behind all else in priority; what a job shares with endpoints and calls, it does on the control runtime.
 //!
 //! A job is a record with its state, and a task as long as it has not ended. What is done of it stands in its journal
 //! (`DATA/transform/<id>.jsonl`), so that a restart of the server goes on where the last one was; the model's artifact is held to
@@ -58,7 +59,7 @@ pub struct TransformParts {
     pub batch: Arc<BatchServer>,
     /// The process's numbers.
     pub metrics: Arc<Metrics>,
-    /// What they run on.
+    /// What records are worked on with.
     pub runtime: Runtime,
 }
 
@@ -81,7 +82,7 @@ pub struct TransformJobs {
 struct Tasks {
     /// `None` once jobs are suspended: nothing begins any more.
     runtime: Option<Runtime>,
-    /// By name in lower case, whom to tell to stop.
+    /// By the jobs' ids, whom to tell to stop: a name that is free again may be another's.
     stops: HashMap<String, watch::Sender<Stop>>,
 }
 
@@ -91,7 +92,7 @@ impl TransformJobs {
     /// # Errors
     /// When the state cannot be read, or the folder of journals not be made.
     pub async fn start(control: Arc<Control>, parts: TransformParts) -> Result<Arc<Self>, StateError> {
-        let open = control.database.transact(|connection| open_jobs(connection)).await?;
+        let open = control.database.read(|connection| open_jobs(connection)).await?;
         let folder = parts.data.join("transform");
         let (kept, place) = (open.iter().map(|(_, id)| id.clone()).collect(), folder.clone());
         rt::blocking(move || clean(&place, &kept)).await?;
@@ -105,14 +106,15 @@ impl TransformJobs {
             tasks: Mutex::new(Tasks { runtime: Some(parts.runtime), stops: HashMap::new() }),
             ended: Notify::new(),
         });
-        for (name, _) in open {
-            jobs.begin(&name);
+        for (name, id) in open {
+            jobs.begin(name, id);
         }
         Ok(jobs)
     }
 
     /// Ends all tasks for now: the next start goes on with their jobs.
     pub async fn suspend(&self) {
+        // Nothing begins from here on; what runs, ends where it runs.
         let runtime = self.tasks().runtime.take();
         loop {
             let ended = self.ended.notified();
@@ -136,27 +138,25 @@ impl TransformJobs {
     }
 
     /// Starts the task of a job.
-    fn begin(self: &Arc<Self>, name: &str) {
+    fn begin(self: &Arc<Self>, name: String, id: String) {
         let (stop, stopped) = watch::channel(Stop::Run);
-        let key = name.to_ascii_lowercase();
         let mut tasks = self.tasks();
         // A server that is about to end leaves the job to the next one.
-        let Some(runtime) = &tasks.runtime else { return };
-        let (jobs, name) = (Arc::clone(self), name.to_owned());
-        runtime.spawn({
-            let key = key.clone();
-            async move {
-                Arc::clone(&jobs).run(name, stopped).await;
-                jobs.tasks().stops.remove(&key);
-                jobs.ended.notify_waiters();
-            }
+        if tasks.runtime.is_none() {
+            return;
+        }
+        tasks.stops.insert(id.clone(), stop);
+        let jobs = Arc::clone(self);
+        self.control.runtime.spawn(async move {
+            Arc::clone(&jobs).run(name, stopped).await;
+            jobs.tasks().stops.remove(&id);
+            jobs.ended.notify_waiters();
         });
-        tasks.stops.insert(key, stop);
     }
 
-    /// Tells the task of a job to stop; one that has ended does not hear it.
-    fn signal(&self, name: &str, stop: Stop) {
-        if let Some(task) = self.tasks().stops.get(&name.to_ascii_lowercase()) {
+    /// Tells the task of the job of this id to stop; one that has ended does not hear it.
+    fn signal(&self, id: &str, stop: Stop) {
+        if let Some(task) = self.tasks().stops.get(id) {
             task.send_replace(stop);
         }
     }

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use transform::job::{Capture, Job, Outcome, Stop, Summary};
 use transform::journal::{Done, Journal, Place};
 use transform::settings::{ExecutionParameters, MIB, PAYLOAD_MB_DEFAULT, Resolved, Settings};
+use transform::upload::PartSizes;
 use transform::{BatchStrategy, Listener, PayloadLimit, Progress, Store};
 use wire::Timestamp;
 
@@ -34,6 +35,9 @@ const CALLS_AT_ONCE_MAX: usize = 64;
 /// Bytes of the payloads of those calls. Reason: twice what one instance may have; a few jobs run beside each other and beside
 /// the models of endpoints.
 const CALLS_BYTES_MAX: usize = 256 * MIB;
+
+/// `FailureReason` of a job that a fault of ours ended.
+const FAULT: &str = "InternalServerError: the server's log has the reason";
 
 /// Why a run came to no end of its own.
 enum Halt {
@@ -81,8 +85,7 @@ impl TransformJobs {
                 Ok(settled) => settled,
                 Err(error) => {
                     tracing::error!(job = name, %error, "a transform job's task failed");
-                    let reason = "InternalServerError: the server's log has the reason".to_owned();
-                    self.ended(&name, Ended::Failed(reason)).await
+                    self.ended(&name, Ended::Failed(FAULT.to_owned())).await
                 }
             };
             let Err(error) = settled else { return };
@@ -92,6 +95,21 @@ impl TransformJobs {
                 return;
             }
         }
+    }
+
+    /// What `work` gives, done on the jobs' own runtime: all else of a job holds locks and turns that endpoints and calls wait
+    /// for, and so stays where they are.
+    async fn behind<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, Halt> {
+        let Some(task) = self.tasks().runtime.as_ref().map(|runtime| runtime.spawn(work)) else {
+            return Err(Halt::Asked(Stop::Suspend));
+        };
+        task.await.map_err(|error| {
+            tracing::error!(%error, "a transform failed");
+            Halt::Failed(FAULT.to_owned())
+        })
     }
 
     async fn run_once(&self, name: &str, stop: watch::Receiver<Stop>) -> Result<(), StateError> {
@@ -147,10 +165,7 @@ impl Running<'_> {
         let jobs = self.jobs;
         let pin = self.state.artifact.clone();
         let models = Arc::clone(&jobs.control.hosting.models);
-        // Where endpoints' models are loaded: a load in the background would stand before theirs, and take ten times as long.
-        let loading = jobs.control.runtime.spawn(async move { servable.load(&models, pin.as_ref()).await });
-        let loaded = self.unless_stopped(loading).await?;
-        let loaded = loaded.map_err(|error| Halt::Failed(format!("InternalServerError: {error}")))?;
+        let loaded = self.unless_stopped(servable.load(&models, pin.as_ref())).await?;
         let (model, pin) = loaded.map_err(|error| Halt::Failed(failure_reason(&error)))?;
         self.log.say(&format!("model {} loaded: {}, SHA-256 {}", self.model_name(), pin.url, pin.sha256));
         if self.state.artifact.as_ref() != Some(&pin) {
@@ -174,7 +189,7 @@ impl Running<'_> {
         let asked = self.jobs.batch.model(&self.record.name, Arc::clone(&model.model), content_type, accept);
         let asked: BatchModel = asked.map_err(|error| Halt::Failed(format!("ClientError: {error}")))?;
         let job = self.job(&request, settings, started, asked, progress).await?;
-        let summary = job.run().await;
+        let summary = self.jobs.behind(job.run()).await?;
         let counts = summary.counts;
         self.log.say(&format!(
             "{} of {} objects done, {} failed; {} records, {} calls, {} of them again",
@@ -265,7 +280,9 @@ impl Running<'_> {
             input_name: request.input_bucket.clone(),
             source: request.source.clone(),
             output,
+            output_name: request.output_bucket.clone(),
             output_prefix: request.output_prefix.clone(),
+            part_sizes: PartSizes::default(),
             shard: None,
             capture: request
                 .capture

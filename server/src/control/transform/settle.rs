@@ -24,7 +24,7 @@ impl TransformJobs {
     /// The job of this name.
     pub(super) async fn read(&self, name: &str) -> Result<Option<(Record, TransformJobState)>, StateError> {
         let name = name.to_owned();
-        let read = self.control.database.transact(move |connection| {
+        let read = self.control.database.read(move |connection| {
             let found = record::find(connection, Kind::TransformJob, &name)?;
             found.map(|record| record.read().map(|state| (record, state))).transpose()
         });
@@ -33,20 +33,18 @@ impl TransformJobs {
 
     /// That the job began, unless it had before; when it did.
     pub(super) async fn began(&self, name: &str) -> Result<Timestamp, StateError> {
-        let now = Timestamp::now();
-        let changed = self.change(name, move |state| state.started = Some(state.started.unwrap_or(now)));
-        Ok(changed.await?.and_then(|(_, state)| state.started).unwrap_or(now))
+        let changed = self.change(name, |state, now| state.started = Some(state.started.unwrap_or(now)));
+        Ok(changed.await?.and_then(|(_, state)| state.started).unwrap_or_else(Timestamp::now))
     }
 
     /// That the job is held to this artifact from now on.
     pub(super) async fn pinned(&self, name: &str, pin: PinnedArtifact) -> Result<(), StateError> {
-        self.change(name, move |state| state.artifact = Some(pin)).await.map(drop)
+        self.change(name, move |state, _| state.artifact = Some(pin)).await.map(drop)
     }
 
     /// That the job ended, and how; and what is of no more use then.
     pub(super) async fn ended(&self, name: &str, ended: Ended) -> Result<(), StateError> {
-        let now = Timestamp::now();
-        let changed = self.change(name, move |state| {
+        let changed = self.change(name, move |state, now| {
             // Who was told that it stops sees it stopped, whatever came first.
             let ended = if state.status == TransformJobStatus::Stopping { Ended::Stopped } else { ended };
             (state.status, state.failure_reason) = match ended {
@@ -68,11 +66,11 @@ impl TransformJobs {
         Ok(())
     }
 
-    /// Stores what `change` makes of the state; `None` when the job is gone, or had ended.
+    /// Stores what `change` makes of the state now; `None` when the job is gone, or had ended.
     async fn change(
         &self,
         name: &str,
-        change: impl FnOnce(&mut TransformJobState) + Send + 'static,
+        change: impl FnOnce(&mut TransformJobState, Timestamp) + Send + 'static,
     ) -> Result<Option<(Record, TransformJobState)>, StateError> {
         let name = name.to_owned();
         let changed = self.control.database.transact(move |connection| {
@@ -83,8 +81,10 @@ impl TransformJobs {
             if state.status.has_ended() {
                 return Ok(None);
             }
-            change(&mut state);
-            state.store(connection, &mut record, Timestamp::now())?;
+            // A clock that is set back must not make a job end before it began.
+            let now = Timestamp::now().max(record.modified);
+            change(&mut state, now);
+            state.store(connection, &mut record, now)?;
             Ok(Some((record, state)))
         });
         changed.await
