@@ -125,7 +125,7 @@ impl Alarms {
     /// # Errors
     /// When the state cannot be read.
     pub async fn all(&self) -> Result<Vec<Alarm>, AlarmError> {
-        self.database.transact(|connection| all(connection)).await
+        self.database.read(|connection| all(connection)).await
     }
 
     /// Makes or replaces an alarm; one that is replaced keeps its state and history.

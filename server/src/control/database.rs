@@ -1,17 +1,18 @@
-//! The state file: one SQLite connection, one thread that owns it, transactions one after another.
+//! The state file: one SQLite connection that writes and one that reads, each owned by a thread, transactions one after another.
 //!
 //! A caller hands over a closure and awaits its result; the result comes after the commit, so that what is answered is
-//! stored. WAL with full synchronisation: safe against a kill and against a loss of power.
+//! stored. WAL with full synchronisation: safe against a kill and against a loss of power. A read sees all that was committed
+//! when it began, and does not wait for the disk of one who writes.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
 
 use crate::rt;
 
-/// Transactions that may wait. Reason: each takes a millisecond or so; a caller beyond hears that the server is busy.
+/// Transactions that may wait for each of the two threads. Reason: each takes a millisecond or so; a caller beyond hears that the server is busy.
 const WAITING_MAX: usize = 4096;
 
 /// Each entry brings the schema one version further; entries are only ever added.
@@ -68,10 +69,11 @@ pub enum StateError {
 
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
-/// The state file's writer; clones share it.
+/// The state file; clones share it.
 #[derive(Debug, Clone)]
 pub struct Database {
-    jobs: SyncSender<Job>,
+    writer: SyncSender<Job>,
+    reader: SyncSender<Job>,
 }
 
 impl Database {
@@ -82,27 +84,20 @@ impl Database {
     pub fn open(path: &Path) -> Result<Self, StateError> {
         let mut connection = Connection::open(path)?;
         prepare(&mut connection, path)?;
-        Self::start(connection)
+        let reader = Connection::open_with_flags(path, OpenFlags::default() - OpenFlags::SQLITE_OPEN_CREATE)?;
+        reader.pragma_update(None, "query_only", true)?;
+        Ok(Self { writer: own("state", connection)?, reader: own("state-reads", reader)? })
     }
 
-    /// A database in memory, for tests.
+    /// A database in memory, for tests: its one connection also reads.
     ///
     /// # Errors
     /// When the system gives no thread.
     pub fn in_memory() -> Result<Self, StateError> {
         let mut connection = Connection::open_in_memory()?;
         prepare(&mut connection, Path::new(":memory:"))?;
-        Self::start(connection)
-    }
-
-    fn start(mut connection: Connection) -> Result<Self, StateError> {
-        let (jobs, inbox) = sync_channel::<Job>(WAITING_MAX);
-        rt::spawn_thread("state", move || {
-            for job in inbox {
-                job(&mut connection);
-            }
-        })?;
-        Ok(Self { jobs })
+        let writer = own("state", connection)?;
+        Ok(Self { reader: writer.clone(), writer })
     }
 
     /// Runs `work` in a transaction of its own: committed when it returns `Ok`, rolled back otherwise. The answer comes
@@ -118,24 +113,64 @@ impl Database {
         T: Send + 'static,
         E: From<StateError> + Send + 'static,
     {
-        let (reply, answer) = oneshot::channel();
-        let job: Job = Box::new(move |connection| {
-            // A caller that left is no reason to stop: the work may matter to others.
-            let _ = reply.send(in_transaction(connection, work));
-        });
-        match self.jobs.try_send(job) {
-            Ok(()) => answer.await.unwrap_or_else(|_| Err(StateError::Busy.into())),
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(StateError::Busy.into()),
+        run(&self.writer, TransactionBehavior::Immediate, work).await
+    }
+
+    /// Runs `work` on one state of the file, which it must not change.
+    ///
+    /// # Errors
+    /// Those of `work`, and SQLite's when it writes.
+    pub async fn read<T, E>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StateError> + Send + 'static,
+    {
+        run(&self.reader, TransactionBehavior::Deferred, work).await
+    }
+}
+
+/// The inbox of a new thread that owns `connection`.
+fn own(thread: &str, mut connection: Connection) -> Result<SyncSender<Job>, StateError> {
+    let (jobs, inbox) = sync_channel::<Job>(WAITING_MAX);
+    rt::spawn_thread(thread, move || {
+        for job in inbox {
+            job(&mut connection);
         }
+    })?;
+    Ok(jobs)
+}
+
+/// Has the thread behind `jobs` run `work`.
+async fn run<T, E>(
+    jobs: &SyncSender<Job>,
+    behavior: TransactionBehavior,
+    work: impl FnOnce(&Transaction<'_>) -> Result<T, E> + Send + 'static,
+) -> Result<T, E>
+where
+    T: Send + 'static,
+    E: From<StateError> + Send + 'static,
+{
+    let (reply, answer) = oneshot::channel();
+    let job: Job = Box::new(move |connection| {
+        // A caller that left is no reason to stop: the work may matter to others.
+        let _ = reply.send(in_transaction(connection, behavior, work));
+    });
+    match jobs.try_send(job) {
+        Ok(()) => answer.await.unwrap_or_else(|_| Err(StateError::Busy.into())),
+        Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(StateError::Busy.into()),
     }
 }
 
 fn in_transaction<T, E: From<StateError>>(
     connection: &mut Connection,
+    behavior: TransactionBehavior,
     work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
     let sqlite = |error| E::from(StateError::Sqlite(error));
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sqlite)?;
+    let transaction = connection.transaction_with_behavior(behavior).map_err(sqlite)?;
     let value = work(&transaction)?;
     transaction.commit().map_err(sqlite)?;
     Ok(value)
@@ -158,4 +193,55 @@ fn prepare(connection: &mut Connection, path: &Path) -> Result<(), StateError> {
         transaction.commit()?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    fn count(transaction: &Transaction<'_>) -> Result<i64, StateError> {
+        Ok(transaction.query_row("SELECT count(*) FROM tags", [], |row| row.get(0))?)
+    }
+
+    fn insert(transaction: &Transaction<'_>) -> Result<(), StateError> {
+        transaction.execute("INSERT INTO tags VALUES (hex(randomblob(8)), 'k', 'v')", [])?;
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_read_waits_for_no_writer_and_sees_what_is_answered() {
+        let data = tempfile::tempdir().unwrap();
+        let database = Database::open(&data.path().join("state.sqlite")).unwrap();
+        database.transact(insert).await.unwrap();
+        assert_eq!(database.read(count).await.unwrap(), 1);
+        let (go_on, may_go_on) = channel::<()>();
+        let (begun, has_begun) = oneshot::channel();
+        let writing = database.transact(move |transaction| {
+            insert(transaction)?;
+            begun.send(()).expect("the test waits");
+            may_go_on.recv().expect("the test goes on");
+            Ok::<_, StateError>(())
+        });
+        let reading = async {
+            has_begun.await.unwrap();
+            let found = database.read(count).await.unwrap();
+            go_on.send(()).unwrap();
+            found
+        };
+        let (written, found) = tokio::join!(writing, reading);
+        written.unwrap();
+        assert_eq!(found, 1, "what is not committed is not seen");
+        assert_eq!(database.read(count).await.unwrap(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_read_cannot_write() {
+        let data = tempfile::tempdir().unwrap();
+        let database = Database::open(&data.path().join("state.sqlite")).unwrap();
+        let error = database.read(insert).await.expect_err("it writes").to_string();
+        assert!(error.contains("readonly"), "{error}");
+        assert_eq!(database.read(count).await.unwrap(), 0);
+    }
 }

@@ -28,7 +28,7 @@ impl Control {
                 named.extend(text("VariantName").zip(text("ModelName")));
             }
         }
-        let urls = self.database.transact(move |connection| {
+        let urls = self.database.read(move |connection| {
             let mut urls = Vec::new();
             for (variant, model) in named {
                 let found = record::find(connection, Kind::Model, &model)?;

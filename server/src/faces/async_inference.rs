@@ -85,7 +85,7 @@ async fn output_paths(platform: &Platform, request: &AsyncRequest) -> Result<Out
     let of_read = name.clone();
     let found = platform
         .database
-        .transact(move |transaction| record::find(transaction, Kind::Endpoint, &of_read))
+        .read(move |transaction| record::find(transaction, Kind::Endpoint, &of_read))
         .await
         .map_err(|error| {
             tracing::error!(%error, "an endpoint could not be read");

@@ -55,14 +55,14 @@ pub async fn answer(platform: &Arc<Platform>, call: Call) -> Reply {
         "ListTagsForResource" => describe::tags,
         _ => return Err(AwsError::unknown_operation("Application Auto Scaling", &operation)),
     };
-    let reply = platform
-        .database
-        .transact(move |connection| work(connection, &scope, &input).map_err(Failure))
-        .await
-        .map_err(|Failure(error)| error)?;
-    if !operation.starts_with("Describe") {
-        platform.scaler.poke();
+    let database = &platform.database;
+    let work =
+        move |connection: &rusqlite::Transaction<'_>| work(connection, &scope, &input).map_err(Failure);
+    if operation.starts_with("Describe") {
+        return database.read(work).await.map_err(|Failure(error)| error);
     }
+    let reply = database.transact(work).await.map_err(|Failure(error)| error)?;
+    platform.scaler.poke();
     Ok(reply)
 }
 

@@ -38,7 +38,7 @@ type ByVariant = BTreeMap<(String, String), Signals>;
 /// When it is not known.
 pub async fn answer(platform: &Arc<Platform>) -> Result<Value, AwsError> {
     let found = collect(platform);
-    let stored = platform.database.transact(stored).await.map_err(AwsError::from)?;
+    let stored = platform.database.read(stored).await.map_err(AwsError::from)?;
     let (telemetry, now) = (Arc::clone(&platform.telemetry), Timestamp::now());
     let shown = rt::blocking(move || {
         let shown =

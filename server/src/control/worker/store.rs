@@ -22,7 +22,7 @@ impl Worker {
         let name = self.name.clone();
         self.control
             .database
-            .transact(move |connection| {
+            .read(move |connection| {
                 let Some(record) = record::find(connection, Kind::Endpoint, &name)? else { return Ok(None) };
                 let state = EndpointState::of_record(&record)?;
                 let alarm = alarm(connection, &state)?;

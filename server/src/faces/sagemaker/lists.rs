@@ -33,7 +33,7 @@ pub(super) async fn list(platform: &Arc<Platform>, call: &Call, kind: Kind) -> R
     let filter = filter(&call.input, kind)?;
     let (sort_by, is_ascending) = (filter.sort_by, filter.is_ascending);
     let read = move |connection: &rusqlite::Transaction<'_>| record::list(connection, kind, &filter);
-    let page = platform.database.transact(read).await?;
+    let page = platform.database.read(read).await?;
     let summaries = page.records.into_iter().map(|record| summary(record, kind));
     let mut answer = json!({list_member(kind): summaries.collect::<Result<Vec<_>, _>>()?});
     if let Some((key, name)) = page.next {

@@ -80,7 +80,7 @@ pub(super) async fn find(platform: &Arc<Platform>, call: &Call, kind: Kind) -> R
     let find = move |connection: &rusqlite::Transaction<'_>| {
         record::find(connection, kind, &name)?.ok_or_else(|| Refusal::not_found(&scope, kind, &name))
     };
-    platform.database.transact(find).await
+    platform.database.read(find).await
 }
 
 /// Deletes the record that `call` names, with its tags. What serves it keeps what it took of it.

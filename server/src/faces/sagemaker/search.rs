@@ -64,7 +64,7 @@ pub(super) async fn search(platform: &Arc<Platform>, call: &Call) -> Result<Valu
         let tagged = records.into_iter().map(|record| Ok((tags::of(connection, &record.arn)?, record)));
         tagged.collect::<Result<Vec<_>, Refusal>>()
     };
-    let records = platform.database.transact(read).await?;
+    let records = platform.database.read(read).await?;
     let input = call.input.clone();
     // Thousands of descriptions take a while: not on the thread of the state, and not on a runtime.
     rt::blocking(move || {

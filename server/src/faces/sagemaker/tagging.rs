@@ -31,8 +31,11 @@ pub(super) async fn add(platform: &Arc<Platform>, call: &Call) -> Result<Value, 
 /// All of them: a resource has no more than a page takes.
 pub(super) async fn list(platform: &Arc<Platform>, call: &Call) -> Result<Value, Refusal> {
     lists::refuse_token(call)?;
-    let of = |connection: &Connection, arn: &str| Ok(json!({"Tags": tags::of(connection, arn)?.to_json()}));
-    in_resource(platform, call, of).await
+    let arn = required(&call.input, "ResourceArn")?.to_owned();
+    let of = move |connection: &rusqlite::Transaction<'_>| {
+        Ok(json!({"Tags": tags::of(connection, &stored_arn(connection, &arn)?)?.to_json()}))
+    };
+    platform.database.read(of).await
 }
 
 pub(super) async fn delete(platform: &Arc<Platform>, call: &Call) -> Result<Value, Refusal> {
