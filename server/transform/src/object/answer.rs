@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use codecs::ContentType;
+use codecs::framing::SplitType;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::call::{call, is_overload};
@@ -113,6 +114,9 @@ impl<M: Model> Answering<'_, M> {
                 reason: refused.refusal.message,
             }
         })?;
+        if let Some(missing) = self.missing(records, &answer) {
+            return Err(missing);
+        }
         let written = self.answered.bytes.len();
         self.separate(records);
         let before = self.answered.bytes.len();
@@ -127,6 +131,25 @@ impl<M: Model> Answering<'_, M> {
             self.end_line();
         }
         Ok(())
+    }
+
+    /// Where the policy is to go on, each line has an answer or is refused. A model may pass over lines, blank ones mostly: then
+    /// the answers behind would stand in the wrong lines.
+    fn missing(&self, records: &Range<usize>, answer: &[u8]) -> Option<RecordError> {
+        let settings = &self.work.settings;
+        let is_held = settings.error_policy != ErrorPolicy::Fail
+            && settings.split_type == SplitType::Line
+            && settings.answers.are_lines();
+        if !is_held {
+            return None;
+        }
+        let is_open = answer.last().is_some_and(|&last| last != b'\n');
+        let found = memchr::memchr_iter(b'\n', answer).count() + usize::from(is_open);
+        let expected = records.len();
+        (found < expected).then(|| {
+            let reason = format!("expected an answer of {expected} lines, one a record, found {found}");
+            RecordError { is_exact: expected == 1, ..self.blame(records.start, reason) }
+        })
     }
 
     /// What is sent of `records`.

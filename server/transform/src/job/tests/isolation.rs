@@ -96,6 +96,23 @@ fn placeholders_stand_for_refused_records() {
     });
 }
 
+/// Answers stand in the lines of their records, also where the model passes over some.
+#[test]
+fn lines_without_an_answer_are_refused() {
+    in_no_time(async {
+        let held = |error_policy| Settings { answers: Answers::CsvLines, ..policy(error_policy) };
+        let told = ["bucket/in/x 2@3 - 0: expected an answer of 1 lines, one a record, found 0"];
+        let input = "ab\nsilent\ncd\n";
+        check(input, held(ErrorPolicy::Placeholder), &[("x.out", "ba\nERROR\ndc\n")], &told).await;
+        let (outcome, outputs, failures) = run(input, held(ErrorPolicy::Quarantine)).await;
+        assert_eq!(
+            (outcome, &outputs["x.out"][..], &failures[..]),
+            (Outcome::Completed, "ba\ndc\n", &told.map(String::from)[..])
+        );
+        assert!(outputs["x.rejected.jsonl"].contains("\"text\":\"silent\\n\""), "{outputs:?}");
+    });
+}
+
 /// Halves of a batch are lines as the batch would have been, also where nothing is put between answers.
 #[test]
 fn halves_do_not_run_together() {
