@@ -67,6 +67,20 @@ impl Manifest {
     }
 }
 
+impl Manifest {
+    /// Where all keys begin with the slash that the prefix lacks, it is the prefix's: outputs are named without it.
+    fn end_folder(&mut self) {
+        if !self.keys.iter().all(|key| key.len() > 1 && key.starts_with('/')) {
+            return;
+        }
+        // What follows the bucket's name begins behind a slash already.
+        if !self.prefix.is_empty() {
+            self.prefix.push('/');
+        }
+        self.keys.iter_mut().for_each(|key| drop(key.remove(0)));
+    }
+}
+
 /// The message without the place, which is told of apart.
 fn reason(error: &serde_json::Error) -> String {
     let text = error.to_string();
@@ -106,12 +120,16 @@ impl<'de> Visitor<'de> for ManifestVisitor {
         if keys.ordered.is_empty() {
             return Err(de::Error::custom("expected at least one key after the prefix, found none"));
         }
-        Ok(Manifest {
+        let mut manifest = Manifest {
             bucket: bucket.to_owned(),
             prefix: prefix.to_owned(),
             keys: keys.ordered,
             duplicates: keys.duplicates,
-        })
+        };
+        if !uri.ends_with('/') {
+            manifest.end_folder();
+        }
+        Ok(manifest)
     }
 }
 
@@ -195,6 +213,10 @@ mod tests {
         check(r#"[{"prefix":"s3://b"},"x"]"#, ("b", "", &["x"], 0));
         check(r#"[{"prefix":"s3://b/"},"a/x","a/x","y","a/x"]"#, ("b", "", &["a/x", "y"], 2));
         check(r#"[{"prefix":"s3://b/"},"a+b c%20\u00fc"]"#, ("b", "", &["a+b c%20ü"], 0));
+        check(r#"[{"prefix":"s3://b/p"},"/x","/a/y"]"#, ("b", "p/", &["x", "a/y"], 0));
+        check(r#"[{"prefix":"s3://b"},"/p/x"]"#, ("b", "", &["p/x"], 0));
+        check(r#"[{"prefix":"s3://b/p"},"/x","q"]"#, ("b", "p", &["/x", "q"], 0));
+        check(r#"[{"prefix":"s3://b/p/"},"/x"]"#, ("b", "p/", &["/x"], 0));
     }
 
     #[test]

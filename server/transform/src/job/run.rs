@@ -12,14 +12,13 @@ use super::budget::Budget;
 use super::capture::Manifests;
 use super::summary::{Counts, FAILURES_KEPT, Outcome, Summary, reason};
 use super::{Job, Part, Stop};
-use crate::input::{Found, InputObject, Listing, Source};
+use crate::input::{Found, InputObject, Listing, Outputs, Source};
 use crate::journal::Done;
 use crate::model::Model;
 use crate::object::{ObjectError, Places, Task, Work, rejected_key, transform};
 use crate::progress::{Failure, Progress};
 use crate::read::{ReadOptions, ReadSpan};
 use crate::settings::{BatchStrategy, MIB, PayloadLimit, Settings};
-use crate::upload::PartSizes;
 
 impl<M: Model> Job<M> {
     /// Transforms every object. Dropped before it ends, it leaves what a killed process would.
@@ -87,7 +86,7 @@ impl<M: Model> Running<M> {
             output: job.output.clone(),
             journal: job.journal.clone(),
             read: ReadOptions { progress: Some(Arc::clone(&job.progress)), ..ReadOptions::default() },
-            part_sizes: PartSizes::default(),
+            part_sizes: job.part_sizes,
         };
         let done = Arc::new(std::mem::take(&mut job.done));
         let captured = job.capture.take().map(|capture| Manifests::new(capture, &job.id));
@@ -126,12 +125,19 @@ impl<M: Model> Running<M> {
     /// Lists the inputs and starts each when there is room for it.
     async fn start_all(&mut self) -> Result<(), String> {
         let client_error = |error: crate::input::InputError| format!("ClientError: {error}");
-        let (store, name) = (Arc::clone(&self.job.input.objects), self.job.input_name.clone());
-        let (source, prefix) = (self.job.source.clone(), self.job.output_prefix.clone());
-        let mut listing = Listing::begin(store, &name, &source, prefix).await.map_err(client_error)?;
-        self.find_stale().await;
         let stopped = self.work.until_stopped();
         tokio::pin!(stopped);
+        let job = &self.job;
+        let outputs = Outputs {
+            prefix: job.output_prefix.clone(),
+            are_beside_inputs: job.input_name == job.output_name,
+        };
+        let mut listing = tokio::select! {
+            biased;
+            () = &mut stopped => return Ok(()),
+            listing = Listing::begin(&job.input, &job.input_name, &job.source, outputs) => listing.map_err(client_error)?,
+        };
+        self.find_stale().await;
         loop {
             let found = tokio::select! {
                 biased;
@@ -141,7 +147,10 @@ impl<M: Model> Running<M> {
             match found {
                 None => return Ok(()),
                 Some(Found::Object(object)) => self.plan(object).await?,
-                Some(Found::Unusable { key, reason }) => self.fail_key(&key, reason).await,
+                Some(Found::Unusable { key, reason }) => {
+                    Progress::add(&self.job.progress.objects_found, 1);
+                    self.fail_key(&key, reason).await;
+                }
                 Some(Found::Warning(message)) => self.job.listener.warned(&message),
             }
         }
