@@ -1,9 +1,11 @@
 //! What a job keeps beside its outputs while it is not done: `_clary/JOB/`. In it are what its runs must agree on, the journals
 //! of what is done, and, of a job in shards, a note of each that is complete.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
+use bytes::Bytes;
 use futures_util::TryStreamExt;
 use object_store::path::Path;
 use object_store::{Error, ObjectStoreExt, PutMode, PutPayload};
@@ -12,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use transform::Store;
 use transform::job::{SHARES_FOLDER, Shard};
 use transform::journal;
+use transform::upload::{self, retried};
 
 use super::places::Output;
 
@@ -76,8 +79,10 @@ impl JobFolder {
     pub(super) async fn agree(&self, proposed: Agreed) -> anyhow::Result<Agreed> {
         let key = self.head();
         let text = serde_json::to_vec(&proposed).expect("it has string keys");
-        let put = self.store.objects.put_opts(&key, PutPayload::from(text), PutMode::Create.into()).await;
-        match put {
+        let text = Bytes::from(text);
+        let put =
+            || self.store.objects.put_opts(&key, PutPayload::from(text.clone()), PutMode::Create.into());
+        match retried(text.len(), put).await {
             Ok(_) => return Ok(proposed),
             Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => {}
             Err(error) => return Err(error).with_context(|| format!("writing {key}")),
@@ -145,7 +150,8 @@ impl JobFolder {
     pub(super) async fn complete(&self, done: &ShardDone) -> anyhow::Result<()> {
         let key = self.note(done.shard);
         let text = serde_json::to_vec(done).expect("it has string keys");
-        let put = self.store.objects.put(&key, PutPayload::from(text)).await;
+        let text = Bytes::from(text);
+        let put = retried(text.len(), || self.store.objects.put(&key, PutPayload::from(text.clone()))).await;
         put.map(drop).with_context(|| format!("writing {key}"))
     }
 
@@ -180,23 +186,24 @@ impl JobFolder {
         self.remove_below(&shares, |_| true).await?;
         let head = self.head();
         self.remove_below(&self.folder, |path| *path != head).await?;
+        // What a run that was killed was about to note here.
+        let swept = upload::sweep(&self.store, self.folder.as_ref(), |_| true, &HashSet::new()).await;
+        swept.with_context(|| format!("ending the uploads below {}", self.folder))?;
         if let Some(file) = &self.journal {
             ignore_missing_file(std::fs::remove_file(file)).with_context(|| file.display().to_string())?;
         }
-        let removed = self.store.objects.delete(&head).await;
+        let removed = retried(0, || self.store.objects.delete(&head)).await;
         ignore_missing(removed).with_context(|| format!("removing {head}"))?;
         self.remove_directories();
         Ok(())
     }
 
     async fn remove_below(&self, folder: &Path, is_removed: impl Fn(&Path) -> bool) -> anyhow::Result<()> {
-        let mut listed = self.store.objects.list(Some(folder));
-        while let Some(meta) = listed.try_next().await.with_context(|| format!("listing {folder}"))? {
-            let path = meta.location;
-            if is_removed(&path) {
-                let removed = self.store.objects.delete(&path).await;
-                ignore_missing(removed).with_context(|| format!("removing {path}"))?;
-            }
+        let list = || self.store.objects.list(Some(folder)).try_collect::<Vec<_>>();
+        let listed = retried(0, list).await.with_context(|| format!("listing {folder}"))?;
+        for path in listed.into_iter().map(|meta| meta.location).filter(is_removed) {
+            let removed = retried(0, || self.store.objects.delete(&path)).await;
+            ignore_missing(removed).with_context(|| format!("removing {path}"))?;
         }
         Ok(())
     }
@@ -215,15 +222,21 @@ impl JobFolder {
     }
 
     async fn read<T: DeserializeOwned>(&self, key: &Path) -> anyhow::Result<Option<T>> {
-        let found = match self.store.objects.get(key).await {
+        let read = || async {
+            let found = self.store.objects.get(key).await?;
+            let size = found.meta.size;
+            // What is too long is refused below.
+            let text = if size > NOTE_BYTES_MAX { Bytes::new() } else { found.bytes().await? };
+            Ok((size, text))
+        };
+        let (size, text) = match retried(0, read).await {
             Ok(found) => found,
             Err(Error::NotFound { .. }) => return Ok(None),
             Err(error) => return Err(error).with_context(|| format!("reading {key}")),
         };
-        if found.meta.size > NOTE_BYTES_MAX {
-            bail!("{key}: expected at most {NOTE_BYTES_MAX} bytes, found {}", found.meta.size);
+        if size > NOTE_BYTES_MAX {
+            bail!("{key}: expected at most {NOTE_BYTES_MAX} bytes, found {size}");
         }
-        let text = found.bytes().await.with_context(|| format!("reading {key}"))?;
         #[expect(clippy::disallowed_methods, reason = "at most NOTE_BYTES_MAX bytes")]
         let parsed = serde_json::from_slice(&text);
         Ok(Some(parsed.with_context(|| format!("{key}: expected what a run of this job wrote"))?))

@@ -29,6 +29,7 @@ pub use error::WriteError;
 use flight::Flight;
 pub use part_sizes::PartSizes;
 pub use resume::Resume;
+pub use retry::retried;
 pub use sweep::sweep;
 
 /// What is written, and where.
@@ -293,7 +294,7 @@ impl Target {
     /// What stands at the key now, without its bytes.
     async fn stat(&self) -> Result<Option<GetResult>, WriteError> {
         let look = || self.store.objects.get_opts(self.output(), GetOptions::new().with_head(true));
-        match retry::retried(0, look).await {
+        match retried(0, look).await {
             Ok(found) => Ok(Some(found)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(self.failed()(error)),
@@ -303,7 +304,7 @@ impl Target {
     /// Ends an upload, if it is under way.
     async fn abort(&self, id: &str) -> Result<(), WriteError> {
         let id = id.to_owned();
-        match retry::retried(0, || self.store.uploads.abort_multipart(self.output(), &id)).await {
+        match retried(0, || self.store.uploads.abort_multipart(self.output(), &id)).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(self.failed()(error)),
         }

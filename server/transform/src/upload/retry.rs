@@ -70,7 +70,10 @@ pub(crate) async fn in_time<T>(bytes: usize, call: impl Future<Output = Result<T
 }
 
 /// Makes a call whose body has `bytes` until it succeeds, fails for good, or was made [`TRIES_MAX`] times.
-pub(crate) async fn retried<T, F: Future<Output = Result<T>>>(
+///
+/// # Errors
+/// With what the store said last.
+pub async fn retried<T, F: Future<Output = Result<T>>>(
     bytes: usize,
     mut call: impl FnMut() -> F,
 ) -> Result<T> {
