@@ -1,5 +1,5 @@
 //! What a job keeps beside its outputs while it is not done: `_clary/JOB/`. In it are what its runs must agree on, the journals
-//! of what is done, and, of a job in shards, a note of each that is complete.
+//! of what is done, and, of a job in shards, a note of each that is complete and their shares of objects that were cut.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -12,14 +12,11 @@ use object_store::{Error, ObjectStoreExt, PutMode, PutPayload};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use transform::Store;
-use transform::job::{SHARES_FOLDER, Shard};
-use transform::journal;
+use transform::job::Shard;
+use transform::journal::{self, FOLDER};
 use transform::upload::{self, retried};
 
 use super::places::Output;
-
-/// The folder of all jobs, beside their outputs.
-const FOLDER: &str = "_clary";
 
 /// The most bytes of what a run notes of itself. Reason: ten times what it writes.
 const NOTE_BYTES_MAX: u64 = 4 << 10;
@@ -50,7 +47,6 @@ pub(super) struct ShardDone {
 #[derive(Debug)]
 pub(super) struct JobFolder {
     store: Store,
-    prefix: Path,
     folder: Path,
     /// The folder as a directory, if it is one of this machine.
     directory: Option<PathBuf>,
@@ -64,7 +60,6 @@ impl JobFolder {
     pub(super) fn new(output: &Output, job: &str, journal: Option<PathBuf>) -> Self {
         Self {
             store: output.store.clone(),
-            prefix: output.prefix.clone(),
             folder: output.prefix.clone().join(FOLDER).join(job),
             directory: output.root.as_ref().map(|root| root.join(FOLDER).join(job)),
             journal,
@@ -182,8 +177,6 @@ impl JobFolder {
     /// # Errors
     /// When the store fails.
     pub(super) async fn remove(&self) -> anyhow::Result<()> {
-        let shares = self.prefix.clone().join(SHARES_FOLDER).join(self.job.as_str());
-        self.remove_below(&shares, |_| true).await?;
         let head = self.head();
         self.remove_below(&self.folder, |path| *path != head).await?;
         // What a run that was killed was about to note here.
@@ -211,13 +204,10 @@ impl JobFolder {
     /// Of a directory, the folders that are empty now; those of other jobs stay.
     fn remove_directories(&self) {
         let Some(directory) = &self.directory else { return };
-        let Some(root) = directory.parent().and_then(std::path::Path::parent) else { return };
-        for parent in [directory.clone(), root.join(SHARES_FOLDER).join(&self.job)] {
-            remove_empty(&parent);
-            // The folder of all jobs: others' may be in it.
-            if let Some(parent) = parent.parent() {
-                let _ = std::fs::remove_dir(parent);
-            }
+        remove_empty(directory);
+        // The folder of all jobs: others' may be in it.
+        if let Some(parent) = directory.parent() {
+            let _ = std::fs::remove_dir(parent);
         }
     }
 

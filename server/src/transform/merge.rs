@@ -1,20 +1,20 @@
 //! What is left to do of a transform in shards when all of them are done: every input is looked up again, its output must stand,
 //! and the shares of an object that was cut are put together in their order, by the same writer.
 
-use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use anyhow::bail;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
+use object_store::path::Path;
 use object_store::{Error, ObjectMeta, ObjectStoreExt};
 use transform::batch::Position;
-use transform::input::{Found, InputObject, Listing};
+use transform::input::{Found, InputObject, Listing, Outputs};
 use transform::job::{Shard, Stop};
 use transform::journal::{self, Finished, Journal};
 use transform::read::{self, ReadOptions};
 use transform::settings::Compression;
-use transform::upload::{PartSizes, Target, Writer};
+use transform::upload::{PartSizes, Target, Writer, retried};
 use transform::{Failure, Listener, Outcome, Progress, Summary};
 
 use super::command::Done;
@@ -120,20 +120,36 @@ impl Merge<'_> {
     /// Looks at every input; `false` when it was stopped.
     async fn all(&mut self) -> anyhow::Result<bool> {
         let opened = self.opened;
-        let (store, name) = (Arc::clone(&opened.input.store.objects), opened.input.name.as_str());
-        let (source, prefix) = (&opened.input.source, opened.output.prefix.clone());
-        let mut listing = Listing::begin(store, name, source, prefix).await?;
+        let (input, output) = (&opened.input, &opened.output);
+        let outputs =
+            Outputs { prefix: output.prefix.clone(), are_beside_inputs: input.name == output.name };
+        let mut listing = Listing::begin(&input.store, &input.name, &input.source, outputs).await?;
+        let mut whole = Vec::with_capacity(LOOK_UPS_AT_ONCE);
         while let Some(found) = listing.next().await? {
             if self.is_stopped() {
                 return Ok(false);
             }
             match found {
-                Found::Object(object) => self.one(object).await?,
+                Found::Object(object) => {
+                    let progress = &opened.command.progress;
+                    Progress::add(&progress.objects_found, 1);
+                    Progress::add(&progress.bytes_found, object.size);
+                    if self.shards[0].cuts(&object, &opened.settings) {
+                        let ended = self.join(&object).await;
+                        self.ended(&object, ended);
+                    } else {
+                        whole.push(object);
+                    }
+                    if whole.len() == LOOK_UPS_AT_ONCE {
+                        self.look_up(std::mem::take(&mut whole)).await;
+                    }
+                }
                 Found::Unusable { key, reason } => self.fail(&key, reason),
                 // Each shard has told of it.
                 Found::Warning(_) => {}
             }
         }
+        self.look_up(whole).await;
         Ok(!self.is_stopped())
     }
 
@@ -141,29 +157,44 @@ impl Merge<'_> {
         *self.opened.command.stop.borrow() != Stop::Run
     }
 
-    async fn one(&mut self, object: InputObject) -> anyhow::Result<()> {
-        let progress = &self.opened.command.progress;
-        Progress::add(&progress.objects_found, 1);
-        Progress::add(&progress.bytes_found, object.size);
-        let ended = if self.shards[0].cuts(&object, &self.opened.settings) {
-            self.join(&object).await
-        } else {
-            self.stands(&object)
-        };
+    /// Looks whether the outputs of `objects`, none of which was cut, stand.
+    async fn look_up(&mut self, objects: Vec<InputObject>) {
+        let looks = stream::iter(&objects).map(|object| self.stands(object));
+        let looked: Vec<_> = looks.buffered(LOOK_UPS_AT_ONCE).collect().await;
+        for (object, found) in objects.iter().zip(looked) {
+            self.ended(object, found.map(|()| true));
+        }
+    }
+
+    /// Counts what became of `object`: `false` where that was stopped.
+    fn ended(&mut self, object: &InputObject, ended: Result<bool, String>) {
         match ended {
             Ok(true) => Progress::add(&self.opened.command.progress.objects_done, 1),
             Ok(false) => {}
             Err(reason) => self.fail(object.path.as_ref(), reason),
         }
-        Ok(())
     }
 
-    /// That a shard finished `object` in the version that it has now.
-    fn stands(&self, object: &InputObject) -> Result<bool, String> {
-        if self.done.iter().any(|done| done.finished(object).is_some()) {
-            return Ok(true);
+    /// That a shard finished `object` in the version that it has now, and what it wrote is there.
+    async fn stands(&self, object: &InputObject) -> Result<(), String> {
+        let finished = self.done.iter().find_map(|done| done.finished(object)).ok_or(
+            "expected a shard to have finished it in its present version, found none: it is new, or has changed",
+        )?;
+        self.written(&object.output, finished, "the output").await.map(drop)
+    }
+
+    /// What a shard wrote to `key`, as it noted it.
+    async fn written(&self, key: &Path, finished: &Finished, what: &str) -> Result<ObjectMeta, String> {
+        let found = retried(0, || self.opened.output.store.objects.head(key)).await;
+        let found = found.map_err(|error| match error {
+            Error::NotFound { .. } => format!("expected {what} {key}, found none: run the shards again"),
+            error => error.to_string(),
+        })?;
+        if found.size != finished.bytes {
+            let (found, expected) = (found.size, finished.bytes);
+            return Err(format!("{key}: expected {expected} bytes, found {found}: run the shards again"));
         }
-        Err("expected a shard to have finished it in its present version, found none: it is new, or has changed".to_owned())
+        Ok(found)
     }
 
     /// Puts the shares of `object` together; `false` when that was stopped.
@@ -206,15 +237,7 @@ impl Merge<'_> {
             let finished = done.finished(&share).cloned().ok_or_else(|| {
                 format!("expected shard {} to have finished its share, found that it has not: the object has changed", shard.index)
             })?;
-            let found = self.opened.output.store.objects.head(&share.output).await;
-            let found = found.map_err(|error| match error {
-                Error::NotFound { .. } => format!("expected the share {}, found none", share.output),
-                error => error.to_string(),
-            })?;
-            if found.size != finished.bytes {
-                let (found, expected) = (found.size, finished.bytes);
-                return Err(format!("{}: expected {expected} bytes, found {found}", share.output));
-            }
+            let found = self.written(&share.output, &finished, "the share").await?;
             shares.push((written(found, object), finished));
         }
         Ok(shares)

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use transform::journal::Journal;
+use transform::upload::PartSizes;
 use transform::{Job, Outcome, Settings};
 
 use super::command::{Command, Done, settings};
@@ -87,7 +88,9 @@ impl Opened<'_> {
             input_name: self.input.name.clone(),
             source: self.input.source.clone(),
             output: self.output.store.clone(),
+            output_name: self.output.name.clone(),
             output_prefix: self.output.prefix.clone(),
+            part_sizes: PartSizes::default(),
             shard,
             capture: None,
             journal: journal.clone(),

@@ -27,6 +27,8 @@ pub(super) struct Input {
 #[derive(Debug)]
 pub(super) struct Output {
     pub(super) store: Store,
+    /// What people call the store, as [`Input::name`].
+    pub(super) name: String,
     /// The folder.
     pub(super) prefix: Path,
     /// The directory, if it is one of this machine.
@@ -84,6 +86,7 @@ fn open_output(place: &Place, aws: &AwsVariables) -> anyhow::Result<Output> {
         Place::Stream => bail!("--output: expected a place of objects, found standard output"),
         Place::S3 { bucket, prefix } => Ok(Output {
             store: bucket_store(bucket, aws)?,
+            name: bucket.clone(),
             prefix: key(place, prefix)?,
             root: None,
             identity: place.to_string().trim_end_matches('/').to_owned(),
@@ -94,7 +97,8 @@ fn open_output(place: &Place, aws: &AwsVariables) -> anyhow::Result<Output> {
             let root = path.canonicalize().with_context(named)?;
             let store = Store::directory(&root).with_context(named)?;
             let identity = root.display().to_string();
-            Ok(Output { store, prefix: Path::default(), root: Some(root), identity })
+            let name = identity.clone();
+            Ok(Output { store, name, prefix: Path::default(), root: Some(root), identity })
         }
     }
 }

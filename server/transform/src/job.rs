@@ -17,6 +17,7 @@ use crate::journal::{Done, Journal};
 use crate::progress::{Listener, Progress};
 use crate::settings::Settings;
 use crate::store::Store;
+use crate::upload::PartSizes;
 
 /// A transform, ready to run.
 pub struct Job<M> {
@@ -32,8 +33,12 @@ pub struct Job<M> {
     pub source: crate::input::Source,
     /// Where outputs go.
     pub output: Store,
+    /// What names that store to people: where it is [`Self::input_name`], outputs are beside inputs.
+    pub output_name: String,
     /// What the outputs' keys begin with: a folder.
     pub output_prefix: Path,
+    /// How outputs are cut into parts; [`PartSizes::default`] is what S3 takes.
+    pub part_sizes: PartSizes,
     /// Which of several runners this is.
     pub shard: Option<Shard>,
     /// Where lists of the inputs and outputs go, if anywhere (`DataCaptureConfig`).
@@ -56,7 +61,7 @@ pub struct Job<M> {
 
 pub use budget::{LARGE_AT_ONCE, OBJECTS_AT_ONCE};
 pub use capture::Capture;
-pub use shard::{CUT_BYTES, Part, SHARES_FOLDER, Shard};
+pub use shard::{CUT_BYTES, Part, Shard};
 pub use summary::{Counts, FAILURES_KEPT, Outcome, Summary};
 
 /// Whether a transform should end, and how.

@@ -21,6 +21,10 @@ use crate::store::Store;
 pub use done::{Done, Finished};
 pub use line::{Line, ObjectName, StoredPart};
 
+/// The folder beside outputs, or below them, of what transforms keep there: journals and shares, by job. No transform reads what
+/// is in one.
+pub const FOLDER: &str = "_clary";
+
 /// The longest line. Reason: two keys of 1024 bytes, escaped, and a failure's reason; a longer one is not ours.
 const LINE_BYTES_MAX: usize = 256 << 10;
 
@@ -115,7 +119,7 @@ pub enum Place {
 impl Place {
     /// The usual place in a store: beside the outputs, in a folder that no output has.
     pub fn beside(store: Store, output_prefix: &Path, job: &str) -> Self {
-        Self::Folder { store, folder: output_prefix.clone().join("_clary").join(job) }
+        Self::Folder { store, folder: output_prefix.clone().join(FOLDER).join(job) }
     }
 }
 

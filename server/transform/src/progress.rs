@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub struct Progress {
     /// Objects found so far.
     pub objects_found: AtomicU64,
-    /// Bytes of the objects found so far.
+    /// Bytes of the objects found so far, without those that are skipped.
     pub bytes_found: AtomicU64,
     /// Objects whose output is there, those skipped included.
     pub objects_done: AtomicU64,

@@ -9,6 +9,7 @@ mod s3;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use object_store::aws::AmazonS3Builder;
@@ -65,6 +66,19 @@ pub trait Uploads: MultipartStore {
     /// The unfinished uploads of keys that begin with `prefix` (a string, not a folder).
     async fn unfinished(&self, prefix: &str) -> object_store::Result<Vec<UnfinishedUpload>>;
 
+    /// Whether [`ObjectStore::list`] gives keys in the order of their bytes, so that a list may end behind the last that is
+    /// wanted, and go on where it broke.
+    fn lists_in_order(&self) -> bool {
+        false
+    }
+
+    /// The first objects behind the key `after` whose keys begin with `prefix` (a string, not a folder), in the order of their
+    /// keys' bytes; `None` of a store that lists as [`ObjectStore::list`] does.
+    async fn page(&self, prefix: &str, after: &str) -> object_store::Result<Option<Page>> {
+        let _ = (prefix, after);
+        Ok(None)
+    }
+
     /// Completes an upload if `standing` is what stands at `path`, else fails as [`object_store::Error::Precondition`] or
     /// [`object_store::Error::AlreadyExists`]. Who calls has looked right before; a store that can do no better completes.
     async fn complete_if(
@@ -76,6 +90,35 @@ pub trait Uploads: MultipartStore {
     ) -> object_store::Result<PutResult> {
         let _ = standing;
         self.complete_multipart(path, id, parts).await
+    }
+}
+
+/// Some of a store's objects.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Page {
+    /// They, in the order of their keys.
+    pub objects: Vec<Listed>,
+    /// Whether there are no more behind them.
+    pub is_last: bool,
+}
+
+/// An object that is listed, by its key as it is: not every key is a [`Path`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its key.
+    pub key: String,
+    /// Its bytes.
+    pub size: u64,
+    /// Its version.
+    pub e_tag: Option<String>,
+    /// When it was written, where the list says so.
+    pub modified: Option<SystemTime>,
+}
+
+impl From<ObjectMeta> for Listed {
+    fn from(meta: ObjectMeta) -> Self {
+        let modified = Some(meta.last_modified.into());
+        Self { key: meta.location.into(), size: meta.size, e_tag: meta.e_tag, modified }
     }
 }
 

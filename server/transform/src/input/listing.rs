@@ -1,17 +1,22 @@
 //! The inputs one after another: of a string prefix page by page, of a manifest key by key. A million of them take no more
 //! memory than a page, or the manifest.
 
-use std::sync::Arc;
+use std::collections::HashSet;
 use std::vec;
 
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
-use object_store::path::{self, Path};
-use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
+use object_store::path::Path;
+use object_store::{Error, ObjectStoreExt};
 
 use super::key::folder_of;
-use super::{InputObject, MANIFEST_BYTES_MAX, Manifest, ManifestError, Source, output_path};
-use crate::upload::retry::{Pauses, TRIES_MAX};
+use super::pages::{Entry, Pages};
+use super::{
+    InputObject, MANIFEST_BYTES_MAX, Manifest, ManifestError, OUTPUT_SUFFIX, Outputs, Source, output_path,
+};
+use crate::journal;
+use crate::store::{Listed, Store};
+use crate::upload::retry;
 
 /// Keys of a manifest that are looked up at once. Reason: a look-up is a round trip; these hide it behind each other.
 const HEADS_AT_ONCE: usize = 16;
@@ -43,7 +48,7 @@ pub enum InputError {
         of: String,
         /// The store's error.
         #[source]
-        source: object_store::Error,
+        source: Error,
     },
     /// The manifest cannot be read.
     #[error("manifest {key}: {source}")]
@@ -52,7 +57,7 @@ pub enum InputError {
         key: String,
         /// The store's error.
         #[source]
-        source: object_store::Error,
+        source: Error,
     },
     /// The manifest is too large.
     #[error("manifest {key}: expected at most {MANIFEST_BYTES_MAX} bytes, found {size}")]
@@ -85,15 +90,15 @@ pub enum InputError {
 
 /// The inputs, one after another.
 pub struct Listing {
-    store: Arc<dyn ObjectStore>,
-    output_prefix: Path,
+    store: Store,
+    outputs: Outputs,
     /// Said before all else.
     warning: Option<String>,
     from: From,
 }
 
 enum From {
-    Prefix { prefix: String, pages: Pages, siblings: Siblings },
+    Prefix { prefix: String, pages: Pages, siblings: Siblings, has_met_outputs: bool },
     Manifest(BoxStream<'static, Found>),
 }
 
@@ -101,42 +106,60 @@ impl Listing {
     /// Begins to list `source`, which is in the store that people know as `name`.
     ///
     /// # Errors
-    /// When a manifest is none or cannot be read.
+    /// When the store does not answer, or a manifest is none.
     pub async fn begin(
-        store: Arc<dyn ObjectStore>,
+        store: &Store,
         name: &str,
         source: &Source,
-        output_prefix: Path,
+        outputs: Outputs,
     ) -> Result<Self, InputError> {
+        let store = store.clone();
         match source {
-            Source::Prefix(prefix) => Ok(Self::of_prefix(store, prefix, output_prefix)),
-            Source::Object(key) => Ok(Self::of_manifest(store, Manifest::of_one(key), output_prefix)),
+            Source::Prefix(prefix) => {
+                let pages = Pages::begin(&store, prefix).await.map_err(listed(prefix))?;
+                let (prefix, siblings) = (prefix.clone(), Siblings::default());
+                let from = From::Prefix { prefix, pages, siblings, has_met_outputs: false };
+                Ok(Self { store, outputs, warning: None, from })
+            }
+            Source::Object(key) => Ok(Self::of_manifest(store, Manifest::of_one(key), outputs)),
             Source::Manifest(key) => {
-                let manifest = read_manifest(&store, name, key).await?;
-                Ok(Self::of_manifest(store, manifest, output_prefix))
+                let manifest = read_manifest(&store, key).await?;
+                if manifest.bucket != name {
+                    let (key, expected) = (key.as_ref().to_owned(), name.to_owned());
+                    return Err(InputError::Bucket { key, expected, found: manifest.bucket });
+                }
+                Ok(Self::of_manifest(store, manifest, outputs))
+            }
+            Source::Listed { manifest, .. } => {
+                Ok(Self::of_manifest(store, Manifest::clone(manifest), outputs))
             }
         }
     }
 
-    /// A prefix is a string, where `object_store` lists folders: the folder around it is listed, from a key shortly before the
-    /// first that begins with it.
-    fn of_prefix(store: Arc<dyn ObjectStore>, prefix: &str, output_prefix: Path) -> Self {
-        let pages = Pages::open(Arc::clone(&store), prefix);
-        let from = From::Prefix { prefix: prefix.to_owned(), pages, siblings: Siblings::default() };
-        Self { store, output_prefix, warning: None, from }
-    }
-
-    fn of_manifest(store: Arc<dyn ObjectStore>, manifest: Manifest, output_prefix: Path) -> Self {
+    fn of_manifest(store: Store, manifest: Manifest, outputs: Outputs) -> Self {
         let warning = (manifest.duplicates > 0).then(|| {
             format!("the manifest lists {} keys more than once: each is processed once", manifest.duplicates)
         });
+        let written_over = written_over(&manifest, &outputs);
         let keys: vec::IntoIter<String> = manifest.keys.into_iter();
-        let (objects, prefix, output) = (Arc::clone(&store), manifest.prefix, output_prefix.clone());
+        let (objects, prefix, folder) = (store.clone(), manifest.prefix, outputs.prefix.clone());
         let found = futures_util::stream::iter(keys)
-            .map(move |key| look_up(Arc::clone(&objects), format!("{prefix}{key}"), key, output.clone()))
+            .map(move |relative| {
+                let key = format!("{prefix}{relative}");
+                let reason = written_over.contains(&relative).then(|| {
+                    format!("expected an output that is none of the inputs, found that the manifest lists {relative}{OUTPUT_SUFFIX}, over which it would be written")
+                });
+                let (store, folder) = (objects.clone(), folder.clone());
+                async move {
+                    match reason {
+                        Some(reason) => Found::Unusable { key, reason },
+                        None => look_up(store, key, relative, folder).await,
+                    }
+                }
+            })
             .buffered(HEADS_AT_ONCE)
             .boxed();
-        Self { store, output_prefix, warning, from: From::Manifest(found) }
+        Self { store, outputs, warning, from: From::Manifest(found) }
     }
 
     /// The next; `None` after the last.
@@ -149,24 +172,28 @@ impl Listing {
         }
         match &mut self.from {
             From::Manifest(found) => Ok(found.next().await),
-            From::Prefix { prefix, pages, siblings } => {
-                while let Some(meta) = pages.next().await {
-                    let listed = |source| InputError::Listing { of: prefix.clone(), source };
-                    let meta = match meta {
-                        Err(object_store::Error::InvalidPath { source }) => {
-                            match unnameable(prefix, source) {
-                                Some(unusable) => return Ok(Some(unusable)),
-                                None => continue,
-                            }
+            From::Prefix { prefix, pages, siblings, has_met_outputs } => {
+                while let Some(entry) = pages.next().await.map_err(listed(prefix))? {
+                    let (path, object) = match entry {
+                        Entry::Object(path, object) => (path, object),
+                        Entry::Unusable { key, reason } => {
+                            return Ok(Some(Found::Unusable { key, reason }));
                         }
-                        meta => meta.map_err(listed)?,
                     };
-                    let Some(rest) = meta.location.as_ref().strip_prefix(prefix.as_str()) else { continue };
-                    if meta.size == 0 && is_marker(&self.store, &meta.location).await.map_err(listed)? {
+                    if is_kept_by_us(prefix, &object.key) {
                         continue;
                     }
-                    self.warning = siblings.warning(prefix, rest);
-                    return Ok(Some(found(&meta, folder_of(prefix), &self.output_prefix)));
+                    if is_output(&self.store, prefix, &self.outputs, &object.key)
+                        .await
+                        .map_err(listed(prefix))?
+                    {
+                        if std::mem::replace(has_met_outputs, true) {
+                            continue;
+                        }
+                        return Ok(Some(Found::Warning(outputs_are_passed_over(&object.key))));
+                    }
+                    self.warning = siblings.warning(prefix, &object.key[prefix.len()..]);
+                    return Ok(Some(found(path, object, folder_of(prefix).len(), &self.outputs.prefix)));
                 }
                 Ok(None)
             }
@@ -174,108 +201,62 @@ impl Listing {
     }
 }
 
-/// A folder's listing, page by page.
-struct Pages {
-    store: Arc<dyn ObjectStore>,
-    folder: Option<Path>,
-    /// What is listed comes after it.
-    offset: Option<Path>,
-    listed: BoxStream<'static, object_store::Result<ObjectMeta>>,
-    /// How often it broke off since something came.
-    breaks: u32,
-    pauses: Pauses,
+fn listed(prefix: &str) -> impl FnOnce(Error) -> InputError {
+    let of = prefix.to_owned();
+    move |source| InputError::Listing { of, source }
 }
 
-impl Pages {
-    fn open(store: Arc<dyn ObjectStore>, prefix: &str) -> Self {
-        let folder = Path::parse(folder_of(prefix)).ok().filter(|path| !path.as_ref().is_empty());
-        let offset = before(prefix);
-        let listed = list(&store, folder.as_ref(), offset.as_ref());
-        Self { store, folder, offset, listed, breaks: 0, pauses: Pauses::default() }
+/// Whether `key` is in a folder, below those that `prefix` names, of what transforms keep beside their outputs.
+fn is_kept_by_us(prefix: &str, key: &str) -> bool {
+    let below = &key[folder_of(prefix).len()..];
+    below.rsplit_once('/').is_some_and(|(folders, _)| folders.split('/').any(|name| name == journal::FOLDER))
+}
+
+/// Whether `key` is what this transform writes of another key that begins with `prefix`, and that is there: of the prefix `in/x`
+/// with outputs in `in`, `in/x.out` would else be the next run's input.
+async fn is_output(store: &Store, prefix: &str, outputs: &Outputs, key: &str) -> object_store::Result<bool> {
+    let Some(below) = outputs.relative(key) else { return Ok(false) };
+    let Some(relative) = below.strip_suffix(OUTPUT_SUFFIX) else { return Ok(false) };
+    let input = format!("{}{relative}", folder_of(prefix));
+    let Ok(path) = Path::parse(&input) else { return Ok(false) };
+    if !input.starts_with(prefix) || path.as_ref() != input {
+        return Ok(false);
     }
-
-    /// The next; a page of S3 that broke off on its way (its client tries again only what has no answer yet) is asked for again,
-    /// from where it was: S3 lists in the order of keys.
-    async fn next(&mut self) -> Option<object_store::Result<ObjectMeta>> {
-        loop {
-            match self.listed.next().await {
-                Some(Err(object_store::Error::Generic { store: "S3", source }))
-                    if self.breaks < TRIES_MAX =>
-                {
-                    tracing::debug!(error = source, "a listing is gone on with");
-                    self.breaks += 1;
-                    tokio::time::sleep(self.pauses.next(fastrand::f64())).await;
-                    self.listed = list(&self.store, self.folder.as_ref(), self.offset.as_ref());
-                }
-                found => {
-                    if let Some(Ok(meta)) = &found {
-                        self.offset = Some(meta.location.clone());
-                        (self.breaks, self.pauses) = (0, Pauses::default());
-                    }
-                    return found;
-                }
-            }
-        }
-    }
-}
-
-fn list(
-    store: &Arc<dyn ObjectStore>,
-    folder: Option<&Path>,
-    offset: Option<&Path>,
-) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
-    match offset {
-        Some(offset) => store.list_with_offset(folder, offset),
-        None => store.list(folder),
-    }
-}
-
-/// A key before those that begin with `prefix` and not far before them; `None` where `prefix` is a folder, all of which is listed.
-fn before(prefix: &str) -> Option<Path> {
-    let name = &prefix[folder_of(prefix).len()..];
-    let last = name.chars().next_back()?;
-    let shorter = &prefix[..prefix.len() - last.len_utf8()];
-    let offset = Path::parse(shorter).ok()?;
-    (name.len() > last.len_utf8() && offset.as_ref() == shorter).then_some(offset)
-}
-
-/// A key that is listed and that `object_store` cannot name, if it begins with `prefix`.
-fn unnameable(prefix: &str, error: path::Error) -> Option<Found> {
-    let reason = error.to_string();
-    let key = match error {
-        path::Error::EmptySegment { path } | path::Error::BadSegment { path, .. } => path,
-        _ => prefix.to_owned(),
-    };
-    key.starts_with(prefix).then_some(Found::Unusable { key, reason })
-}
-
-/// What `meta` is, whose key begins with `common`.
-fn found(meta: &ObjectMeta, common: &str, output_prefix: &Path) -> Found {
-    let key = meta.location.as_ref();
-    match output_path(output_prefix, &key[common.len()..]) {
-        Ok(output) => Found::Object(InputObject {
-            path: meta.location.clone(),
-            size: meta.size,
-            e_tag: meta.e_tag.clone(),
-            modified: Some(meta.last_modified.into()),
-            output,
-        }),
-        Err(error) => Found::Unusable { key: key.to_owned(), reason: error.to_string() },
-    }
-}
-
-/// Whether the empty object that was listed at `path` is there under that key: the marker of a folder, whose key ends with a
-/// slash, is listed without it.
-async fn is_marker(store: &Arc<dyn ObjectStore>, path: &Path) -> object_store::Result<bool> {
-    match store.head(path).await {
-        Ok(_) => Ok(false),
-        Err(object_store::Error::NotFound { .. }) => Ok(true),
+    match retry::retried(0, || store.objects.head(&path)).await {
+        Ok(_) => Ok(true),
+        Err(Error::NotFound { .. }) => Ok(false),
         Err(error) => Err(error),
     }
 }
 
+fn outputs_are_passed_over(key: &str) -> String {
+    format!("outputs of earlier runs stand below the prefix, {key} first: they are not read")
+}
+
+/// The keys, as `manifest` has them, whose outputs would be written over an input that it lists.
+fn written_over(manifest: &Manifest, outputs: &Outputs) -> HashSet<String> {
+    let listed: HashSet<&str> = manifest.keys.iter().map(String::as_str).collect();
+    let is_written_over = |relative: &&String| {
+        let output = output_path(&outputs.prefix, relative).ok().filter(|_| outputs.are_beside_inputs);
+        let key = output.as_ref().and_then(|output| output.as_ref().strip_prefix(manifest.prefix.as_str()));
+        key.is_some_and(|key| listed.contains(key))
+    };
+    manifest.keys.iter().filter(is_written_over).cloned().collect()
+}
+
+/// What `object` at `path` is, whose key has `common` bytes that its output's has not.
+fn found(path: Path, object: Listed, common: usize, output_prefix: &Path) -> Found {
+    match output_path(output_prefix, &object.key[common..]) {
+        Ok(output) => {
+            let Listed { size, e_tag, modified, .. } = object;
+            Found::Object(InputObject { path, size, e_tag, modified, output })
+        }
+        Err(error) => Found::Unusable { key: object.key, reason: error.to_string() },
+    }
+}
+
 /// The object that a manifest names.
-async fn look_up(store: Arc<dyn ObjectStore>, key: String, relative: String, output_prefix: Path) -> Found {
+async fn look_up(store: Store, key: String, relative: String, output_prefix: Path) -> Found {
     let path = match Path::parse(&key) {
         Ok(path) if path.as_ref() == key => path,
         Ok(_) => {
@@ -284,32 +265,32 @@ async fn look_up(store: Arc<dyn ObjectStore>, key: String, relative: String, out
         }
         Err(error) => return Found::Unusable { key, reason: error.to_string() },
     };
-    match store.head(&path).await {
+    match retry::retried(0, || store.objects.head(&path)).await {
         Ok(meta) => {
-            found(&ObjectMeta { location: path, ..meta }, &key[..key.len() - relative.len()], &output_prefix)
+            let common = key.len() - relative.len();
+            found(path, Listed { key, ..meta.into() }, common, &output_prefix)
         }
-        Err(object_store::Error::NotFound { .. }) => {
+        Err(Error::NotFound { .. }) => {
             Found::Unusable { key, reason: "the manifest lists it, and there is no such object".to_owned() }
         }
         Err(error) => Found::Unusable { key, reason: error.to_string() },
     }
 }
 
-async fn read_manifest(store: &Arc<dyn ObjectStore>, name: &str, key: &Path) -> Result<Manifest, InputError> {
+/// Reads the manifest at `key`.
+///
+/// # Errors
+/// When there is none, it is too large, or it is no manifest.
+pub async fn read_manifest(store: &Store, key: &Path) -> Result<Manifest, InputError> {
     let key_text = || key.as_ref().to_owned();
     let unreadable = |source| InputError::Unreadable { key: key_text(), source };
-    let answer = store.get(key).await.map_err(unreadable)?;
+    let answer = store.objects.get(key).await.map_err(unreadable)?;
     let size = answer.meta.size;
     if size > MANIFEST_BYTES_MAX {
         return Err(InputError::TooLarge { key: key_text(), size });
     }
     let bytes = answer.bytes().await.map_err(unreadable)?;
-    let manifest =
-        Manifest::parse(&bytes).map_err(|source| InputError::Manifest { key: key_text(), source })?;
-    if manifest.bucket == name {
-        return Ok(manifest);
-    }
-    Err(InputError::Bucket { key: key_text(), expected: name.to_owned(), found: manifest.bucket })
+    Manifest::parse(&bytes).map_err(|source| InputError::Manifest { key: key_text(), source })
 }
 
 /// Whether a prefix that names no whole folder matches more than one.

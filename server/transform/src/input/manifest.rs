@@ -77,7 +77,7 @@ impl Manifest {
         if !self.prefix.is_empty() {
             self.prefix.push('/');
         }
-        self.keys.iter_mut().for_each(|key| drop(key.remove(0)));
+        self.keys.iter_mut().for_each(|key| _ = key.remove(0));
     }
 }
 

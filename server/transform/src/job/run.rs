@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use object_store::MultipartId;
+use object_store::{MultipartId, ObjectStoreExt};
 use object_store::path::Path;
 use tokio::task::JoinSet;
 
@@ -19,6 +19,7 @@ use crate::object::{ObjectError, Places, Task, Work, rejected_key, transform};
 use crate::progress::{Failure, Progress};
 use crate::read::{ReadOptions, ReadSpan};
 use crate::settings::{BatchStrategy, MIB, PayloadLimit, Settings};
+use crate::upload::retry::retried;
 
 impl<M: Model> Job<M> {
     /// Transforms every object. Dropped before it ends, it leaves what a killed process would.
@@ -181,22 +182,25 @@ impl<M: Model> Running<M> {
     async fn start(&mut self, object: InputObject, share: Option<ReadSpan>) -> Result<(), String> {
         let size = share.map_or(object.size, |span| span.to.unwrap_or(object.size) - span.from);
         Progress::add(&self.job.progress.objects_found, 1);
-        Progress::add(&self.job.progress.bytes_found, size);
         if let Some(captured) = &mut self.captured {
             captured.read(&object.path).await.map_err(|error| format!("InternalServerError: {error}"))?;
         }
         self.end_stale(&object.output).await;
-        if self.done.finished(&object).is_some() {
-            Progress::add(&self.job.progress.objects_skipped, 1);
-            return self.succeed(&object).await;
-        }
         let Some(permit) = self.admit(size).await? else { return Ok(()) };
         let (work, places, done) = (Arc::clone(&self.work), Arc::clone(&self.places), Arc::clone(&self.done));
         self.objects.spawn(async move {
             let _permit = permit;
             let (of, is_share) = (object.clone(), share.is_some());
             // A task of its own, so that a panic in it is this object's failure.
-            let task = Task::spawn(async move { transform(&work, &places, &done, &of, share).await });
+            let task = Task::spawn(async move {
+                if stands(&places, &done, &of).await? {
+                    Progress::add(&work.progress.objects_skipped, 1);
+                    return Ok(());
+                }
+                // What is skipped is never read: counted, it would make the rest look longer than it is.
+                Progress::add(&work.progress.bytes_found, size);
+                transform(&work, &places, &done, &of, share).await
+            });
             let result = task.await.unwrap_or_else(|panic| Err(ObjectError::Object(panic)));
             Ended { object, result, is_share }
         });
@@ -343,6 +347,17 @@ impl<M: Model> Running<M> {
             Source::Prefix(prefix) => format!("whose keys begin with {name}/{prefix}"),
             Source::Object(key) => format!("at {name}/{key}"),
             Source::Manifest(key) => format!("in the manifest {name}/{key}"),
+            Source::Listed { place, .. } => format!("in the manifest {place}"),
         }
+    }
+}
+
+/// Whether an earlier run finished `object`, and its output is there: somebody may have removed it since, to have it anew.
+async fn stands(places: &Places, done: &Done, object: &InputObject) -> Result<bool, ObjectError> {
+    let Some(finished) = done.finished(object) else { return Ok(false) };
+    match retried(0, || places.output.objects.head(&object.output)).await {
+        Ok(found) => Ok(found.size == finished.bytes),
+        Err(object_store::Error::NotFound { .. }) => Ok(false),
+        Err(error) => Err(ObjectError::Object(format!("{}: {error}", object.output))),
     }
 }

@@ -10,6 +10,7 @@ use object_store::path::{self, Path};
 use serde::{Deserialize, Serialize};
 
 use crate::input::InputObject;
+use crate::journal::FOLDER;
 use crate::read::ReadSpan;
 use crate::settings::{AssembleWith, Compression, ErrorPolicy, Settings};
 
@@ -17,8 +18,8 @@ use crate::settings::{AssembleWith, Compression, ErrorPolicy, Settings};
 /// time that a few more objects take, and cutting costs a merge.
 pub const CUT_BYTES: u64 = 256 << 20;
 
-/// The folder, below the outputs, of what runners write of objects that they share.
-pub const SHARES_FOLDER: &str = "_clary-shares";
+/// The folder, in that of the job, of what runners write of objects that they share.
+const SHARES_FOLDER: &str = "shares";
 
 /// A share of a transform: `index` of `count`, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,7 +91,7 @@ impl Shard {
             output.as_ref().strip_prefix(folder).unwrap_or(output.as_ref()).trim_start_matches('/');
         let (index, count) = (self.index, self.count);
         Path::parse(format!(
-            "{folder}{separator}{SHARES_FOLDER}/{job_id}/{relative}.{index:05}-of-{count:05}"
+            "{folder}{separator}{FOLDER}/{job_id}/{SHARES_FOLDER}/{relative}.{index:05}-of-{count:05}"
         ))
     }
 }
@@ -180,7 +181,7 @@ mod tests {
     fn large_objects_of_lines_are_everybodys() {
         let large = object("out/a/x.csv.out", CUT_BYTES);
         let half = CUT_BYTES / 2;
-        let share = Path::parse("out/_clary-shares/job/a/x.csv.out.00001-of-00002").unwrap();
+        let share = Path::parse("out/_clary/job/shares/a/x.csv.out.00001-of-00002").unwrap();
         let span = ReadSpan { from: half, to: Some(CUT_BYTES) };
         assert_eq!(part(1, 2, &large, &lines()), Part::Lines(span, share));
         assert_eq!(part(0, 1, &large, &lines()), Part::Whole);

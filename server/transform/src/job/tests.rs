@@ -6,6 +6,7 @@ mod isolation;
 mod objects;
 mod order;
 mod resume;
+mod shards;
 mod stop;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ use crate::journal::{Done, Journal, Place};
 use crate::progress::{Failure, Listener, Progress};
 use crate::settings::{AssembleWith, Settings};
 use crate::store::Store;
+use crate::upload::PartSizes;
 use fake::Fake;
 
 /// What a transform told.
@@ -54,6 +56,7 @@ struct Bench {
     told: Arc<Told>,
     stop: watch::Sender<Stop>,
     place: Place,
+    part_bytes: u64,
 }
 
 /// Lines to lines.
@@ -78,6 +81,7 @@ impl Bench {
             told: Arc::default(),
             stop: watch::Sender::new(Stop::Run),
             place: Place::Nowhere,
+            part_bytes: PartSizes::FIRST_BYTES,
         }
     }
 
@@ -97,7 +101,9 @@ impl Bench {
             input_name: "bucket".to_owned(),
             source: self.source.clone(),
             output: self.store.clone(),
+            output_name: "bucket".to_owned(),
             output_prefix: Path::parse("out").unwrap(),
+            part_sizes: PartSizes::from_first(self.part_bytes),
             shard: self.shard,
             capture: self.capture.clone(),
             journal,

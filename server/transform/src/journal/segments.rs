@@ -63,8 +63,12 @@ impl FolderJournal {
         let failed = |source| JournalError::Store { place: place.clone(), source };
         let list = || async { store.objects.list(Some(&folder)).try_collect::<Vec<_>>().await };
         let listed = retry::retried(0, list).await.map_err(failed)?;
-        let bytes = listed.iter().map(|meta| meta.size).sum();
-        let numbered = listed.into_iter().filter_map(|meta| Some((number(&meta.location)?, meta.location)));
+        let mut bytes = 0;
+        let numbered = listed.into_iter().filter_map(|meta| {
+            let number = number(&meta.location)?;
+            bytes += meta.size;
+            Some((number, meta.location))
+        });
         let mut found: Vec<_> = numbered.collect();
         if bytes > JOURNAL_BYTES_MAX {
             return Err(JournalError::TooLarge { place });

@@ -90,6 +90,10 @@ impl Uploads for MemoryStore {
         Ok(of_prefix.map(|(id, path)| UnfinishedUpload { path: path.clone(), id: id.clone() }).collect())
     }
 
+    fn lists_in_order(&self) -> bool {
+        true
+    }
+
     async fn complete_if(
         &self,
         path: &Path,

@@ -19,7 +19,7 @@ use object_store::{
 };
 use serde::Deserialize;
 
-use super::{Standing, Store, UnfinishedUpload, Uploads};
+use super::{Listed, Page, Standing, Store, UnfinishedUpload, Uploads};
 
 /// How long a signature holds. Reason: the request is sent at once; clocks differ by minutes.
 const SIGNATURE_TIME: Duration = Duration::from_secs(15 * 60);
@@ -35,17 +35,25 @@ const PAGES_MAX: usize = 1000;
 /// has a limit by its size.
 const UPLOAD_TIME: &str = "12h";
 
+/// What the names of directory buckets (S3 Express One Zone) end with.
+const DIRECTORY_BUCKET: &str = "--x-s3";
+
 /// Opens the bucket that `builder` describes.
 pub(super) fn open(builder: AmazonS3Builder) -> Result<Store> {
     let objects = builder.clone().build()?;
     let timeout = AmazonS3ConfigKey::Client(ClientConfigKey::Timeout);
     let is_unsigned =
         builder.get_config_value(&AmazonS3ConfigKey::SkipSignature).is_some_and(|value| value == "true");
+    let bucket = builder.get_config_value(&AmazonS3ConfigKey::Bucket).unwrap_or_default();
+    let is_directory = bucket.ends_with(DIRECTORY_BUCKET);
     let connector = SharingConnector::default();
     let builder = builder.with_config(timeout, UPLOAD_TIME).with_http_connector(connector.clone());
     let s3 = builder.build()?;
     let client = connector.client().ok_or_else(|| failure("expected a client, found none made"))?;
-    Ok(Store { objects: Arc::new(objects), uploads: Arc::new(S3Uploads { s3, client, is_unsigned }) })
+    Ok(Store {
+        objects: Arc::new(objects),
+        uploads: Arc::new(S3Uploads { s3, client, is_unsigned, is_directory }),
+    })
 }
 
 /// Makes clients as usual, and keeps the last: the store's own, after those that fetch its credentials.
@@ -73,6 +81,8 @@ struct S3Uploads {
     client: HttpClient,
     /// Whether the store is asked without a signature.
     is_unsigned: bool,
+    /// Whether it is a directory bucket, which lists in no order.
+    is_directory: bool,
 }
 
 impl S3Uploads {
@@ -176,6 +186,21 @@ impl Uploads for S3Uploads {
         Err(failure(format!("uploads to {prefix}*: expected at most {PAGES_MAX} pages, found more")))
     }
 
+    /// By a list of our own: `object_store`'s gives up a whole page, and all behind it, for one key that is no path.
+    async fn page(&self, prefix: &str, after: &str) -> Result<Option<Page>> {
+        if self.is_directory {
+            return Ok(None);
+        }
+        let mut query = vec![("list-type", "2"), ("prefix", prefix)];
+        if !after.is_empty() {
+            query.push(("start-after", after));
+        }
+        let page = self.request(Method::GET, &Path::default(), &query, None, String::new()).await?;
+        let page: ObjectsPage = parse(&page)?;
+        let objects = page.objects.into_iter().map(ListedObject::listed).collect();
+        Ok(Some(Page { objects, is_last: !page.is_truncated }))
+    }
+
     async fn complete_if(
         &self,
         path: &Path,
@@ -218,6 +243,31 @@ fn completion(parts: &[PartId]) -> String {
     }
     body.push_str("</CompleteMultipartUpload>");
     body
+}
+
+/// A page of the list of objects.
+#[derive(Debug, Deserialize)]
+struct ObjectsPage {
+    #[serde(rename = "IsTruncated", default)]
+    is_truncated: bool,
+    #[serde(rename = "Contents", default)]
+    objects: Vec<ListedObject>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ListedObject {
+    #[serde(rename = "Key")]
+    key: String,
+    #[serde(rename = "Size")]
+    size: u64,
+    #[serde(rename = "ETag")]
+    e_tag: Option<String>,
+}
+
+impl ListedObject {
+    fn listed(self) -> Listed {
+        Listed { key: self.key, size: self.size, e_tag: self.e_tag, modified: None }
+    }
 }
 
 /// A page of the list of uploads.

@@ -9,6 +9,7 @@ use object_store::{Error, RetryConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use transform::Store;
+use transform::input::{Found, Listing, Outputs, Source};
 use transform::store::Standing;
 
 /// A server that gives the next of its answers to whatever is asked, and keeps what was.
@@ -158,4 +159,69 @@ async fn refusals_are_told_by_meaning() {
     check(200, "", is_of_the_moment, "answer").await;
     check(200, "<html>", is_of_the_moment, "answer").await;
     check(500, "<<<&&&", is_of_the_moment, "without an error that can be read").await;
+}
+
+const FIRST_KEYS: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
+<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>bucket</Name><Prefix>in/te</Prefix><KeyCount>3</KeyCount>
+<IsTruncated>true</IsTruncated><NextContinuationToken>next</NextContinuationToken>
+<Contents><Key>in/te//odd</Key><LastModified>2026-01-02T03:04:05.000Z</LastModified><ETag>&quot;1&quot;</ETag><Size>7</Size></Contents>
+<Contents><Key>in/tests/</Key><ETag>&quot;2&quot;</ETag><Size>0</Size></Contents>
+<Contents><Key>in/tests/a &amp; b.csv</Key><ETag>&quot;3&quot;</ETag><Size>9</Size></Contents>
+</ListBucketResult>"#;
+
+const LAST_KEYS: &str = "<ListBucketResult><IsTruncated>false</IsTruncated>\
+    <Contents><Key>in/tests/c</Key><ETag>&quot;4&quot;</ETag><Size>0</Size></Contents></ListBucketResult>";
+
+/// What is listed of `in/te` by a server that gives these answers, as text, and the error that ends the list.
+async fn listed(answers: &[(u16, &str)]) -> (Vec<String>, Option<String>, Server) {
+    let server = server(answers, false).await;
+    let outputs = Outputs { prefix: Path::from("out"), are_beside_inputs: false };
+    let source = Source::Prefix("in/te".to_owned());
+    let mut found = Vec::new();
+    let mut listing = match Listing::begin(&server.store, "bucket", &source, outputs).await {
+        Ok(listing) => listing,
+        Err(error) => return (found, Some(error.to_string()), server),
+    };
+    let error = loop {
+        match listing.next().await {
+            Ok(Some(Found::Object(object))) => {
+                found.push(format!("{} {} {}", object.path, object.size, object.e_tag.unwrap_or_default()));
+            }
+            Ok(Some(Found::Unusable { key, .. })) => found.push(format!("unusable {key}")),
+            Ok(Some(Found::Warning(message))) => found.push(message),
+            Ok(None) => break None,
+            Err(error) => break Some(error.to_string()),
+        }
+    };
+    (found, error, server)
+}
+
+/// A key that is no path, in or before a page, hides none behind it.
+#[tokio::test]
+async fn keys_are_listed_by_what_they_begin_with() {
+    let (found, error, server) = listed(&[(200, FIRST_KEYS), (200, LAST_KEYS)]).await;
+    assert_eq!(error, None);
+    assert_eq!(
+        found,
+        ["unusable in/te//odd", "in/tests/a & b.csv 9 \"3\"", "in/tests/c 0 \"4\""],
+        "markers of folders are passed over"
+    );
+    let first = server.asked(0);
+    assert!(first.starts_with("GET /bucket/?") && !first.contains("start-after"), "{first}");
+    for expected in ["list-type=2&", "prefix=in%2Fte&"] {
+        assert!(first.contains(expected), "{expected}: {first}");
+    }
+    assert!(server.asked(1).contains("start-after=in%2Ftests%2Fa%20%26%20b.csv&"), "{}", server.asked(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_is_gone_on_with_after_failures_and_ends() {
+    let (found, error, _) =
+        listed(&[(503, ""), (200, FIRST_KEYS), (500, "<"), (200, "<List"), (200, LAST_KEYS)]).await;
+    assert_eq!((found.len(), error), (3, None));
+    let (_, error, _) = listed(&[(403, "")]).await;
+    assert!(error.unwrap().starts_with("listing in/te: "));
+    let (found, error, _) = listed(&[(200, FIRST_KEYS), (200, FIRST_KEYS)]).await;
+    assert_eq!(found.len(), 2);
+    assert!(error.unwrap().contains("expected keys behind \"in/tests/a & b.csv\", found none"));
 }

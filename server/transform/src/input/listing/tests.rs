@@ -1,23 +1,32 @@
 //! Listings of a store in memory.
 
 use object_store::PutPayload;
-use object_store::memory::InMemory;
 
 use super::*;
 
-async fn store(objects: &[(&str, &str)]) -> Arc<dyn ObjectStore> {
-    let store = InMemory::new();
+async fn store(objects: &[(&str, &str)]) -> Store {
+    let store = Store::memory();
     for (key, bytes) in objects {
         let path = Path::parse(key).unwrap();
-        store.put(&path, PutPayload::from(bytes.to_string())).await.unwrap();
+        store.objects.put(&path, PutPayload::from(bytes.to_string())).await.unwrap();
     }
-    Arc::new(store)
+    store
 }
 
 /// What is found, as text: `key -> output`, `key: reason`, or a warning.
-async fn listed(store: Arc<dyn ObjectStore>, source: Source) -> Result<Vec<String>, String> {
-    let output = Path::parse("out").unwrap();
-    let begun = Listing::begin(store, "b", &source, output).await;
+async fn listed(store: Store, source: Source) -> Result<Vec<String>, String> {
+    listed_for(&store, source, "out", true).await
+}
+
+/// The same, with outputs elsewhere.
+async fn listed_for(
+    store: &Store,
+    source: Source,
+    outputs: &str,
+    are_beside_inputs: bool,
+) -> Result<Vec<String>, String> {
+    let outputs = Outputs { prefix: Path::parse(outputs).unwrap(), are_beside_inputs };
+    let begun = Listing::begin(store, "b", &source, outputs).await;
     let mut listing = begun.map_err(|error| error.to_string())?;
     let mut found = Vec::new();
     while let Some(next) = listing.next().await.map_err(|error| error.to_string())? {
@@ -133,25 +142,90 @@ fn a_manifest_that_is_none() {
     });
 }
 
-/// A store that is asked for a folder's marker by the key that it is listed under has no such object.
+/// What transforms keep is no input, unless the prefix names it.
 #[test]
-fn empty_objects_are_inputs_and_markers_are_not() {
+fn what_transforms_keep_is_passed_over() {
     run(async {
-        let store = store(&[("in/empty", "")]).await;
-        assert!(!is_marker(&store, &Path::parse("in/empty").unwrap()).await.unwrap());
-        assert!(is_marker(&store, &Path::parse("in/folder").unwrap()).await.unwrap());
+        let kept = [
+            ("in/_clary/job/segment-00000001.jsonl", "1"),
+            ("in/a/_clary/job/shares/x.csv.out.00000-of-00002", "1"),
+            ("in/a/x.csv", "1"),
+            ("in/a_clary/x", "1"),
+            ("in/b/_clary", "1"),
+        ];
+        let found = listed(store(&kept).await, Source::Prefix("in/".to_owned())).await.unwrap();
+        assert_eq!(
+            found,
+            [
+                "in/a/x.csv -> out/a/x.csv.out",
+                "in/a_clary/x -> out/a_clary/x.out",
+                "in/b/_clary -> out/b/_clary.out"
+            ]
+        );
+        let found = listed(store(&kept).await, Source::Prefix("in/_clary/".to_owned())).await.unwrap();
+        assert_eq!(found.len(), 1);
+    });
+}
+
+/// Of a prefix that ends in a name, outputs may be beside the inputs.
+#[test]
+fn outputs_of_earlier_runs_are_no_inputs() {
+    run(async {
+        let store = store(&[
+            ("in/x.csv", "1"),
+            ("in/x.csv.out", "1"),
+            ("in/x2.csv", "1"),
+            ("in/x2.csv.out", "1"),
+            ("in/x3.out", "1"),
+        ])
+        .await;
+        let check = async |prefix: &str, outputs: &str, are_beside_inputs, expected: &[&str]| {
+            let found =
+                listed_for(&store, Source::Prefix(prefix.to_owned()), outputs, are_beside_inputs).await;
+            assert_eq!(found.unwrap(), expected, "{prefix} {outputs} {are_beside_inputs}");
+        };
+        check(
+            "in/x",
+            "in",
+            true,
+            &[
+                "in/x.csv -> in/x.csv.out",
+                "outputs of earlier runs stand below the prefix, in/x.csv.out first: they are not read",
+                "in/x2.csv -> in/x2.csv.out",
+                "in/x3.out -> in/x3.out.out",
+            ],
+        )
+        .await;
+        let all = ["in/x.csv -> in/x.csv.out", "in/x.csv.out -> in/x.csv.out.out"];
+        check("in/x.csv", "in", false, &all).await;
+        check(
+            "in/x.csv",
+            "other",
+            true,
+            &["in/x.csv -> other/x.csv.out", "in/x.csv.out -> other/x.csv.out.out"],
+        )
+        .await;
     });
 }
 
 #[test]
-fn a_key_without_a_name_is_that_objects_failure() {
-    let check = |prefix: &str, key: &str, expected: bool| {
-        let error = Path::parse(key).unwrap_err();
-        let reason = error.to_string();
-        let found = unnameable(prefix, error);
-        assert_eq!(found, expected.then(|| Found::Unusable { key: key.to_owned(), reason }), "{key}");
-    };
-    check("in/", "in/a//b", true);
-    check("in/", "in/../b", true);
-    check("in/", "other//b", false);
+fn no_output_is_written_over_an_input_of_a_manifest() {
+    run(async {
+        let text = r#"[{"prefix":"s3://b/in/"},"a","a.out","b"]"#;
+        let objects = [("in/a", "1"), ("in/a.out", "1"), ("in/b", "1"), ("m", text)];
+        let source = || Source::Manifest(Path::parse("m").unwrap());
+        let store = store(&objects).await;
+        let found = listed_for(&store, source(), "in", true).await.unwrap();
+        assert_eq!(
+            found,
+            [
+                "in/a: expected an output that is none of the inputs, found that the manifest lists a.out, over which \
+                 it would be written",
+                "in/a.out -> in/a.out.out",
+                "in/b -> in/b.out",
+            ]
+        );
+        assert_eq!(listed_for(&store, source(), "in", false).await.unwrap()[0], "in/a -> in/a.out");
+        assert_eq!(listed_for(&store, source(), "out", true).await.unwrap()[0], "in/a -> out/a.out");
+    });
 }

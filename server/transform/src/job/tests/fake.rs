@@ -21,6 +21,8 @@ pub(super) struct Fake {
     pub(super) delay_ms: u64,
     /// Answers have a newline at their end, as their payload has.
     pub(super) keeps_last_newline: bool,
+    /// The answer is one document for all lines.
+    pub(super) answers_as_document: bool,
     /// What [`Fake::held`] calls wait for.
     pub(super) gate: Option<Semaphore>,
     pub(super) calls: AtomicUsize,
@@ -34,6 +36,7 @@ impl Default for Fake {
         Self {
             delay_ms: 0,
             keeps_last_newline: true,
+            answers_as_document: false,
             gate: None,
             calls: AtomicUsize::new(0),
             running: AtomicUsize::new(0),
@@ -81,6 +84,9 @@ impl Fake {
             return Ok(Bytes::new());
         }
         assert!(has(b"panic").is_none(), "a line says so");
+        if self.answers_as_document {
+            return Ok([b"[", &lines.concat()[..], b"]"].concat().into());
+        }
         let mut answer = Vec::new();
         for line in &lines {
             let start = answer.len();

@@ -120,3 +120,55 @@ impl Sink for Stalled {
         Ok(())
     }
 }
+
+/// A sink that keeps what it is given.
+#[derive(Default)]
+struct Kept(Vec<(Position, Bytes)>);
+
+impl Sink for Kept {
+    async fn write(&mut self, bytes: Bytes, start: Position) -> Result<(), String> {
+        self.0.push((start, bytes));
+        Ok(())
+    }
+
+    async fn reject(&mut self, _: Vec<Rejected>) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// The runs of an endless payload that comes in pieces of up to `piece_bytes`, with a pause after each.
+async fn runs(input: &str, piece_bytes: usize, is_live: bool) -> Vec<(Position, Bytes)> {
+    let settings = Settings { concurrency: 3, payload_limit: PayloadLimit::Endless, ..lines() };
+    let (_stop, stopped) = watch::channel(Stop::Run);
+    let (progress, told) = (Arc::<Progress>::default(), Arc::<Told>::default());
+    let model = Arc::new(Fake { delay_ms: 20, ..Fake::default() });
+    let work = Arc::new(Work::new("job".into(), settings, model, progress, told, stopped));
+    let mut rest = Bytes::from(input.to_owned());
+    let mut pieces = Vec::new();
+    while !rest.is_empty() {
+        pieces.push(rest.split_to(fastrand::usize(1..=piece_bytes).min(rest.len())));
+    }
+    let pieces = futures_util::stream::iter(pieces).then(async |piece| {
+        tokio::time::sleep(Duration::from_millis(fastrand::u64(1..5))).await;
+        Ok(piece)
+    });
+    let (object, start) = (ObjectId::new("job", "in/x"), Position::default());
+    let mut sink = Kept::default();
+    pipe(&work, Source { object, pieces: Box::pin(pieces), start, is_live }, &mut sink).await.unwrap();
+    sink.0
+}
+
+/// Whoever goes on with an output needs the runs that were there before, whenever their bytes came.
+#[test]
+fn runs_of_what_is_stored_do_not_depend_on_when_it_comes() {
+    in_no_time(async {
+        let input = numbers(9999).0.repeat(50);
+        let expected = runs(&input, input.len(), false).await;
+        assert!(expected.len() > 1, "several runs");
+        for piece_bytes in [100_000, 700_000] {
+            assert_eq!(runs(&input, piece_bytes, false).await, expected, "{piece_bytes}");
+        }
+        // Who waits for an answer gets it at each pause.
+        assert!(runs(&numbers(100).0, 50, true).await.len() > 5);
+    });
+}

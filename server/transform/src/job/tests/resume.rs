@@ -6,36 +6,46 @@ use super::*;
 use crate::input::InputObject;
 use crate::object::{ObjectError, Places, Work, transform};
 use crate::read::ReadOptions;
-use crate::settings::{ErrorPolicy, MIB, PayloadLimit};
+use crate::settings::{ErrorPolicy, PayloadLimit};
 use crate::upload::PartSizes;
 
-/// Lines of 4096 bytes.
-fn large_input(megabytes: usize) -> String {
-    (0..megabytes * MIB / 4096).map(|number| format!("{number:04095}\n")).collect()
+/// The bytes of a call here, and eight of them are a part.
+const CALL_BYTES: usize = 4096;
+
+/// Lines of 64 bytes, of so many calls.
+fn large_input(calls: usize) -> String {
+    (0..calls * CALL_BYTES / 64).map(|number| format!("{number:063}\n")).collect()
 }
 
 fn reversed(input: &str) -> String {
     input.lines().map(|line| line.chars().rev().collect::<String>() + "\n").collect()
 }
 
-/// Suspends a transform of `megabytes` calls of 1 MiB after 17 of them, runs it again, and gives how many the second made.
-async fn calls_of_the_second_run(megabytes: usize, error_policy: ErrorPolicy) -> usize {
-    let folder = tempfile::tempdir().unwrap();
-    let input = large_input(megabytes);
-    let settings =
-        Settings { payload_limit: PayloadLimit::Bytes(MIB), concurrency: 2, error_policy, ..lines() };
+/// A transform of `input` that was suspended after 17 calls.
+async fn suspended(input: &str, error_policy: ErrorPolicy, journal: &std::path::Path) -> Bench {
+    let payload_limit = PayloadLimit::Bytes(CALL_BYTES);
+    let settings = Settings { payload_limit, concurrency: 2, error_policy, ..lines() };
     let mut bench = Bench::new(&[("in/x", input.as_bytes())], settings).await.with_model(Fake::held());
-    bench.place = Place::File(folder.path().join("journal.jsonl"));
+    bench.part_bytes = 8 * CALL_BYTES as u64;
+    bench.place = Place::File(journal.to_owned());
     let running = tokio::spawn(bench.job().await.run());
     bench.model.gate.as_ref().unwrap().add_permits(17);
     stop::until(|| bench.model.calls.load(Ordering::SeqCst) >= 19).await;
     bench.stop.send_replace(Stop::Suspend);
     bench.model.gate.as_ref().unwrap().add_permits(1000);
-    assert_eq!(running.await.unwrap().outcome, Outcome::Stopped);
-    assert!(bench.outputs().await.is_empty());
-
+    let summary = running.await.unwrap();
+    assert_eq!(summary.outcome, Outcome::Stopped, "{summary:?}");
     bench.stop.send_replace(Stop::Run);
     (bench.progress, bench.model) = Default::default();
+    bench
+}
+
+/// Suspends a transform of so many calls, runs it again, and gives how many the second run made.
+async fn calls_of_the_second_run(calls: usize, error_policy: ErrorPolicy) -> usize {
+    let folder = tempfile::tempdir().unwrap();
+    let input = large_input(calls);
+    let bench = suspended(&input, error_policy, &folder.path().join("journal.jsonl")).await;
+    assert!(bench.outputs().await.is_empty());
     let summary = bench.run().await;
     assert_eq!(summary.outcome, Outcome::Completed, "{summary:?}");
     assert!(bench.outputs().await["x.out"] == reversed(&input), "the same bytes as in one go");
@@ -43,7 +53,7 @@ async fn calls_of_the_second_run(megabytes: usize, error_policy: ErrorPolicy) ->
     bench.model.calls.load(Ordering::SeqCst)
 }
 
-/// Two parts of 8 MiB were stored, with the answers of 16 calls; the last of them is made again.
+/// Two parts were stored, with the answers of 16 calls; the last of them is made again.
 #[test]
 fn a_suspended_object_goes_on_at_its_last_part() {
     on_threads(async {
@@ -65,22 +75,12 @@ fn an_object_whose_records_are_put_aside_starts_again() {
 fn uploads_of_objects_that_are_gone_are_ended() {
     on_threads(async {
         let folder = tempfile::tempdir().unwrap();
-        let input = large_input(26);
-        let settings = Settings { payload_limit: PayloadLimit::Bytes(MIB), concurrency: 2, ..lines() };
-        let mut bench = Bench::new(&[("in/x", input.as_bytes())], settings).await.with_model(Fake::held());
-        bench.place = Place::File(folder.path().join("journal.jsonl"));
-        let running = tokio::spawn(bench.job().await.run());
-        bench.model.gate.as_ref().unwrap().add_permits(17);
-        stop::until(|| bench.model.calls.load(Ordering::SeqCst) >= 19).await;
-        bench.stop.send_replace(Stop::Suspend);
-        bench.model.gate.as_ref().unwrap().add_permits(1000);
-        running.await.unwrap();
+        let journal = folder.path().join("journal.jsonl");
+        let bench = suspended(&large_input(26), ErrorPolicy::Fail, &journal).await;
         assert_eq!(bench.store.uploads.unfinished("").await.unwrap().len(), 1);
 
         bench.store.objects.delete(&Path::parse("in/x").unwrap()).await.unwrap();
         put(&bench.store, "in/y", b"ab\n").await;
-        bench.stop.send_replace(Stop::Run);
-        bench.model = Arc::default();
         assert_eq!(bench.run().await.outcome, Outcome::Completed);
         assert!(bench.store.uploads.unfinished("").await.unwrap().is_empty());
         assert_eq!(bench.outputs().await.into_keys().collect::<Vec<_>>(), ["y.out"]);
