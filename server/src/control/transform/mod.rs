@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `state` | what is stored of a job |
 //! | `request` | what is asked, read and checked |
+//! | `manifest` | what is asked by a list, read |
 //! | `model` | the job's model, with its variables |
 //! | `calls` | create and stop |
 //! | `run` | one job, from its turn to its end |
@@ -18,6 +19,7 @@
 mod calls;
 mod event;
 mod log;
+mod manifest;
 mod model;
 mod request;
 mod run;

@@ -155,6 +155,8 @@ impl Running<'_> {
         self.log.say(&format!("transform job {verb}"));
         let request = self.request(started)?;
         let model = self.load().await?;
+        let request = self.unless_stopped(request.with_manifest(&jobs.buckets)).await?;
+        let request = request.map_err(|error| Halt::Failed(format!("ClientError: {error}")))?;
         self.transform(request, started, &model, progress).await
     }
 
