@@ -196,6 +196,29 @@ pub fn all(connection: &Connection, kind: Kind) -> Result<Vec<Record>, StateErro
     rows.into_iter().map(record).collect()
 }
 
+/// All records of a kind that are of one of these statuses, oldest first.
+///
+/// # Errors
+/// When the state cannot be read.
+pub fn of_statuses(
+    connection: &Connection,
+    kind: Kind,
+    statuses: &[&str],
+) -> Result<Vec<Record>, StateError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT name, arn, created, modified, status, document FROM resources WHERE kind = ?1 AND status = ?2",
+    )?;
+    let mut found = Vec::new();
+    for status in statuses {
+        let rows = statement.query_map(params![kind.as_str(), status], columns)?;
+        for row in rows.collect::<Result<Vec<_>, _>>()? {
+            found.push(record(row)?);
+        }
+    }
+    found.sort_by(|a, b| (a.created, &a.name).cmp(&(b.created, &b.name)));
+    Ok(found)
+}
+
 /// A page of the records of a kind.
 ///
 /// The order is total (names break ties), and a page begins behind a position in it rather than at an offset: records that

@@ -13,11 +13,13 @@
 //! | `model` | the job's model, with its variables |
 //! | `calls` | create and stop |
 //! | `run` | one job, from its turn to its end |
+//! | `give_up` | what is left of one that was not completed |
 //! | `settle` | what is stored of a run |
 //! | `log`, `event` | what is told of it |
 
 mod calls;
 mod event;
+mod give_up;
 mod log;
 mod manifest;
 mod model;
@@ -94,7 +96,11 @@ impl TransformJobs {
     /// # Errors
     /// When the state cannot be read, or the folder of journals not be made.
     pub async fn start(control: Arc<Control>, parts: TransformParts) -> Result<Arc<Self>, StateError> {
-        let open = control.database.read(|connection| open_jobs(connection)).await?;
+        let read = |connection: &rusqlite::Transaction<'_>| {
+            let open = open_jobs(connection)?.into_iter();
+            Ok::<Vec<_>, StateError>(open.map(|(name, state)| (name, state.id)).collect())
+        };
+        let open = control.database.read(read).await?;
         let folder = parts.data.join("transform");
         let (kept, place) = (open.iter().map(|(_, id)| id.clone()).collect(), folder.clone());
         rt::blocking(move || clean(&place, &kept)).await?;
@@ -188,16 +194,12 @@ impl Drop for TransformJobs {
     }
 }
 
-/// Names and ids of the jobs that have not ended, oldest first.
-fn open_jobs(connection: &Connection) -> Result<Vec<(String, String)>, StateError> {
-    let mut open = Vec::new();
-    for record in record::all(connection, Kind::TransformJob)? {
-        let state: TransformJobState = record.read()?;
-        if !state.status.has_ended() {
-            open.push((record.name, state.id));
-        }
-    }
-    Ok(open)
+/// The jobs that have not ended, oldest first. The others, of which there may be thousands, are not looked at.
+fn open_jobs(connection: &Connection) -> Result<Vec<(String, TransformJobState)>, StateError> {
+    let statuses = TransformJobStatus::ALL.into_iter().filter(|status| !status.has_ended());
+    let statuses: Vec<_> = statuses.map(TransformJobStatus::as_str).collect();
+    let open = record::of_statuses(connection, Kind::TransformJob, &statuses)?;
+    open.into_iter().map(|record| record.read().map(|state| (record.name, state))).collect()
 }
 
 /// The digests that transform jobs are held to.
@@ -205,12 +207,8 @@ fn open_jobs(connection: &Connection) -> Result<Vec<(String, String)>, StateErro
 /// # Errors
 /// When the state cannot be read.
 pub(super) fn referenced(connection: &Connection) -> Result<HashSet<String>, StateError> {
-    let mut digests = HashSet::new();
-    for record in record::all(connection, Kind::TransformJob)? {
-        let state: TransformJobState = record.read()?;
-        digests.extend(state.artifact.filter(|_| !state.status.has_ended()).map(|pin| pin.sha256));
-    }
-    Ok(digests)
+    let pins = open_jobs(connection)?.into_iter().filter_map(|(_, state)| state.artifact);
+    Ok(pins.map(|pin| pin.sha256).collect())
 }
 
 /// Makes the folder of journals, and removes those of jobs that have ended.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use object_store::path::Path;
-use tokio::sync::watch;
+use tokio::sync::{SemaphorePermit, watch};
 use transform::job::{Capture, Job, Outcome, Stop, Summary};
 use transform::journal::{Done, Journal, Place};
 use transform::settings::{ExecutionParameters, MIB, PAYLOAD_MB_DEFAULT, Resolved, Settings};
@@ -40,7 +40,7 @@ const CALLS_BYTES_MAX: usize = 256 * MIB;
 const FAULT: &str = "InternalServerError: the server's log has the reason";
 
 /// Why a run came to no end of its own.
-enum Halt {
+pub(super) enum Halt {
     /// The state cannot be read or written.
     State(StateError),
     /// It stopped, or was suspended, before the engine ran.
@@ -66,11 +66,11 @@ impl From<StateError> for Halt {
 }
 
 /// A job that runs.
-struct Running<'a> {
-    jobs: &'a TransformJobs,
+pub(super) struct Running<'a> {
+    pub(super) jobs: &'a TransformJobs,
     record: Record,
-    state: TransformJobState,
-    log: Arc<JobLog>,
+    pub(super) state: TransformJobState,
+    pub(super) log: Arc<JobLog>,
     stop: watch::Receiver<Stop>,
 }
 
@@ -97,6 +97,24 @@ impl TransformJobs {
         }
     }
 
+    /// Its turn, unless there is nothing to run or it is stopped before. What waits is nothing but a name: thousands may.
+    async fn turn(
+        &self,
+        name: &str,
+        stop: &mut watch::Receiver<Stop>,
+    ) -> Result<Option<SemaphorePermit<'_>>, StateError> {
+        let status = self.read(name).await?.map(|(_, state)| state.status);
+        if status != Some(TransformJobStatus::InProgress) {
+            return Ok(None);
+        }
+        let _waiting = self.metrics.transforms.wait();
+        Ok(tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop != Stop::Run) => None,
+            turn = self.turns.acquire() => Some(turn.expect("it is never closed")),
+        })
+    }
+
     /// What `work` gives, done on the jobs' own runtime: all else of a job holds locks and turns that endpoints and calls wait
     /// for, and so stays where they are.
     async fn behind<T: Send + 'static>(
@@ -112,14 +130,21 @@ impl TransformJobs {
         })
     }
 
-    async fn run_once(&self, name: &str, stop: watch::Receiver<Stop>) -> Result<(), StateError> {
+    async fn run_once(&self, name: &str, mut stop: watch::Receiver<Stop>) -> Result<(), StateError> {
+        let turn = self.turn(name, &mut stop).await?;
         let Some((record, state)) = self.read(name).await? else { return Ok(()) };
         if state.status.has_ended() {
             return Ok(());
         }
         let log = Arc::new(JobLog::new(Arc::clone(&self.control.hosting), &record));
         let mut running = Running { jobs: self, record, state, log, stop };
-        let ended = match running.carry().await {
+        let carried = match turn {
+            Some(_) => running.carry().await,
+            None if *running.stop.borrow() == Stop::Suspend => Err(Halt::Asked(Stop::Suspend)),
+            // It was stopped, now or before a restart.
+            None => Err(Halt::Asked(Stop::Abort)),
+        };
+        let ended = match carried {
             Ok(ended) => ended,
             Err(Halt::State(error)) => return Err(error),
             Err(Halt::Failed(reason)) => Ended::Failed(reason),
@@ -139,19 +164,14 @@ impl TransformJobs {
 }
 
 impl Running<'_> {
-    /// Waits for its turn, and runs.
+    /// Runs, as it is its turn.
     async fn carry(&mut self) -> Result<Ended, Halt> {
-        if self.state.status == TransformJobStatus::Stopping {
-            return Err(Halt::Asked(Stop::Abort));
-        }
         let jobs = self.jobs;
-        let waiting = jobs.metrics.transforms.wait();
-        let _turn = self.unless_stopped(jobs.turns.acquire()).await?.expect("it is never closed");
-        drop(waiting);
         let progress = Arc::new(Progress::default());
         let _counted = jobs.metrics.transforms.run(self.log.host().to_owned(), Arc::clone(&progress));
         let started = jobs.began(&self.record.name).await?;
         let verb = if self.state.started.is_some() { "resumed" } else { "started" };
+        self.state.started = Some(started);
         self.log.say(&format!("transform job {verb}"));
         let request = self.request(started)?;
         let model = self.load().await?;
@@ -210,37 +230,7 @@ impl Running<'_> {
         }
     }
 
-    /// Ends the uploads that the journal says are under way: of a job that has ended, nobody goes on with them.
-    async fn give_up(&self) {
-        match self.left().await {
-            Ok(0) => {}
-            Ok(count) => self.log.warned(&format!("{count} unfinished uploads of outputs were given up")),
-            Err(reason) => self.log.warned(&format!("unfinished uploads of outputs may be left: {reason}")),
-        }
-    }
-
-    async fn left(&self) -> Result<usize, String> {
-        let started = self.state.started.unwrap_or(self.record.created);
-        let request = self.request(started).map_err(|halt| halt.to_string())?;
-        let settings =
-            request.resolve(self.jobs.batch.workers()).map_err(|error| error.to_string())?.settings;
-        let opened = self.open_journal(&settings).await.map_err(|halt| halt.to_string())?;
-        let (ids, store) =
-            (opened.1.resumable(), self.store(&request.output_bucket).map_err(|halt| halt.to_string())?);
-        if ids.is_empty() {
-            return Ok(0);
-        }
-        let prefix = request.output_prefix.to_string();
-        let found = store.uploads.unfinished(&prefix).await.map_err(|error| error.to_string())?;
-        let ours: Vec<_> = found.into_iter().filter(|upload| ids.contains(&upload.id)).collect();
-        for upload in &ours {
-            let ended = store.uploads.abort_multipart(&upload.path, &upload.id).await;
-            ended.map_err(|error| format!("{}: {error}", upload.path))?;
-        }
-        Ok(ours.len())
-    }
-
-    fn request(&self, started: Timestamp) -> Result<TransformRequest, Halt> {
+    pub(super) fn request(&self, started: Timestamp) -> Result<TransformRequest, Halt> {
         TransformRequest::parse(&self.state.request, started).map_err(refused)
     }
 
@@ -301,7 +291,7 @@ impl Running<'_> {
         })
     }
 
-    async fn open_journal(&self, settings: &Settings) -> Result<(Journal, Done), Halt> {
+    pub(super) async fn open_journal(&self, settings: &Settings) -> Result<(Journal, Done), Halt> {
         let digest = settings.digest(&self.state.id, self.model_digest());
         let place = Place::File(self.jobs.journal(&self.state.id));
         let opened = Journal::open(place, &self.state.id, &digest).await;
@@ -327,7 +317,7 @@ impl Running<'_> {
         })
     }
 
-    fn store(&self, bucket: &str) -> Result<Store, Halt> {
+    pub(super) fn store(&self, bucket: &str) -> Result<Store, Halt> {
         let buckets: &Buckets = &self.jobs.buckets;
         buckets.store(bucket).map_err(|error| Halt::Failed(format!("ClientError: {error}")))
     }
