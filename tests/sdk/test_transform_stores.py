@@ -138,6 +138,18 @@ def test_from_a_store_to_a_folder_and_back(elsewhere, archive, lines, answers, t
     assert read(client, "mixed/out/b.csv.out") == "".join(answers)
 
 
+def test_a_manifest_lists_another_bucket(elsewhere, archive, lines, answers):
+    variables, client = elsewhere
+    client.create_bucket(Bucket="rows")
+    client.put_object(Bucket="rows", Key="in/a.csv", Body="".join(lines))
+    client.put_object(Bucket="rows", Key="in/unlisted.csv", Body="".join(lines))
+    client.put_object(Bucket=BUCKET, Key="manifest.json", Body=json.dumps([{"prefix": "s3://rows/in"}, "/a.csv"]))
+    place = ["--manifest", "--input", f"s3://{BUCKET}/manifest.json", "--output", f"s3://{BUCKET}/listed/out"]
+    transform("--model", archive, *place, *LINES, variables=variables)
+    assert keys(client, "listed/") == ["listed/out/a.csv.out"]
+    assert read(client, "listed/out/a.csv.out") == "".join(answers)
+
+
 def test_a_bad_object_in_another_store(elsewhere, archive, lines, answers, tmp_path):
     variables, client = elsewhere
     client.put_object(Bucket=BUCKET, Key="bad/in/a.csv", Body="".join(lines))

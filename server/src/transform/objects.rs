@@ -43,6 +43,8 @@ pub(super) async fn run(command: &Command<'_>, config: &ObjectsConfig) -> anyhow
         // Without the start, which only inference ids know.
         None => name(&settings(command.config, None)?.settings, &model_digest, &input, &output),
     };
+    // The job is named after the manifest, whatever that lists.
+    let input = input.with_manifest(&command.config.aws).await?;
     let folder = JobFolder::new(&output, &job, config.journal.clone());
     let shard = match config.part {
         Part::Shard(shard) => Some(shard),

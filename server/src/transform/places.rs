@@ -2,11 +2,12 @@
 
 use std::io;
 use std::path::{Component, Path as FilePath, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use object_store::path::Path;
 use transform::Store;
-use transform::input::Source;
+use transform::input::{Source, read_manifest};
 
 use crate::buckets::{Buckets, ExternalStore, key_path};
 use crate::config::AwsVariables;
@@ -78,6 +79,23 @@ fn open_input(place: &Place, is_manifest: bool, aws: &AwsVariables) -> anyhow::R
             let name = root.display().to_string();
             Ok(Input { store, name, source, identity: whole.display().to_string() })
         }
+    }
+}
+
+impl Input {
+    /// The input with what its manifest lists in place of the manifest: objects of any bucket.
+    ///
+    /// # Errors
+    /// When the manifest cannot be read, or is none.
+    pub(super) async fn with_manifest(mut self, aws: &AwsVariables) -> anyhow::Result<Self> {
+        let Source::Manifest(key) = &self.source else { return Ok(self) };
+        let manifest = read_manifest(&self.store, key).await?;
+        if manifest.bucket != self.name {
+            self.store = bucket_store(&manifest.bucket, aws)?;
+            self.name.clone_from(&manifest.bucket);
+        }
+        self.source = Source::Listed { place: self.identity.clone(), manifest: Arc::new(manifest) };
+        Ok(self)
     }
 }
 
