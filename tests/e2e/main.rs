@@ -17,6 +17,7 @@
 //! | `smuggling` | requests that two readers could understand differently |
 //! | `tls` | encryption, and certificates replaced |
 //! | `transform_command` | `clary transform`: places, streams, shards, exit codes, reports |
+//! | `transform_ends` | batch transforms killed with bad records and packed inputs, asked to end, and two at once |
 //! | `transform_faults` | batch transforms killed at random points, over a store that fails |
 //! | `transform_guarantees` | batch transforms over stores that stand still and inputs that change |
 //! | `transform_memory` | one object of any size through little memory |
@@ -44,6 +45,7 @@ mod shutdown;
 mod smuggling;
 mod tls;
 mod transform_command;
+mod transform_ends;
 mod transform_faults;
 mod transform_guarantees;
 mod transform_jobs;

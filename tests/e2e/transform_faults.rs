@@ -18,23 +18,23 @@ use crate::{files, number, stored};
 const KILLS_DEFAULT: u64 = 3;
 
 /// Of a thousand requests to the store, so many fail.
-const FAULTS_PER_MILLE: u32 = 150;
+pub(crate) const FAULTS_PER_MILLE: u32 = 150;
 
 /// Rows of the large object. Reason: its output is an upload of three parts.
-const ROWS_LARGE: usize = 350_000;
+pub(crate) const ROWS_LARGE: usize = 350_000;
 
 /// The most time after a request at which a transform is killed. Reason: about one request's, so that kills fall between any two.
 const KILL_DELAY_MAX_MS: u64 = 20;
 
-const ARTIFACT_KEY: &str = "models/m/model.tar.gz";
+pub(crate) const ARTIFACT_KEY: &str = "models/m/model.tar.gz";
 
 /// A model whose answers are longer than its rows, and tell which row it was.
-fn artifact() -> Vec<u8> {
+pub(crate) fn artifact() -> Vec<u8> {
     artifacts::kmeans(&[0.0, 5000.0], 1)
 }
 
 /// The inputs by their keys: one large, one empty, some small.
-fn inputs() -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn inputs() -> BTreeMap<String, Vec<u8>> {
     let rows = |count: usize, seed: usize| -> Vec<u8> {
         (0..count).flat_map(|row| format!("{}\n", (row * 7919 + seed) % 9973).into_bytes()).collect()
     };
@@ -46,12 +46,12 @@ fn inputs() -> BTreeMap<String, Vec<u8>> {
 }
 
 /// What must be there at the end, and never in part.
-struct Expected {
-    outputs: BTreeMap<String, Vec<u8>>,
+pub(crate) struct Expected {
+    pub(crate) outputs: BTreeMap<String, Vec<u8>>,
 }
 
 impl Expected {
-    fn of(inputs: &BTreeMap<String, Vec<u8>>) -> Self {
+    pub(crate) fn of(inputs: &BTreeMap<String, Vec<u8>>) -> Self {
         let oracle = Oracle::of_bytes(&artifact());
         let output = |(key, rows): (&String, &Vec<u8>)| {
             let answer = if rows.is_empty() {
@@ -65,7 +65,7 @@ impl Expected {
     }
 
     /// What is seen while a transform runs: keys and sizes.
-    fn look(&self, seen: &[(String, u64)]) {
+    pub(crate) fn look(&self, seen: &[(String, u64)]) {
         for (key, size) in seen.iter().filter(|(key, _)| !is_own(key)) {
             let expected = self.outputs.get(key).unwrap_or_else(|| panic!("{key} is no output"));
             assert_eq!(*size, expected.len() as u64, "{key} is seen in part");
@@ -73,7 +73,7 @@ impl Expected {
     }
 
     /// What is there at the end.
-    fn check(&self, found: &BTreeMap<String, Vec<u8>>, when: &str) {
+    pub(crate) fn check(&self, found: &BTreeMap<String, Vec<u8>>, when: &str) {
         let keys = |outputs: &BTreeMap<String, Vec<u8>>| outputs.keys().cloned().collect::<Vec<_>>();
         assert_eq!(keys(found), keys(&self.outputs), "{when}");
         for (key, bytes) in &self.outputs {
@@ -88,7 +88,7 @@ fn is_own(key: &str) -> bool {
 }
 
 /// Keys below a folder of a bucket, and their sizes.
-fn seen(server: &Server, bucket: &str, folder: &str) -> Vec<(String, u64)> {
+pub(crate) fn seen(server: &Server, bucket: &str, folder: &str) -> Vec<(String, u64)> {
     let listing = server.call(&Request::get(&format!("/{bucket}?list-type=2&prefix={folder}/"))).text();
     let text = |entry: &str, tag: &str| {
         let rest = entry.split(&format!("<{tag}>")).nth(1).unwrap();
@@ -119,19 +119,19 @@ fn seen_files(folder: &Path) -> Vec<(String, u64)> {
 }
 
 /// A bucket without unfinished uploads.
-fn assert_no_uploads(server: &Server, bucket: &str, when: &str) {
+pub(crate) fn assert_no_uploads(server: &Server, bucket: &str, when: &str) {
     let uploads = server.call(&Request::get(&format!("/{bucket}?uploads"))).text();
     assert!(uploads.contains("<ListMultipartUploadsResult"), "{uploads}");
     assert!(!uploads.contains("<Upload>"), "{when}: {uploads}");
 }
 
 /// Waits for less than a request's time.
-fn hesitate(random: &mut fastrand::Rng) {
+pub(crate) fn hesitate(random: &mut fastrand::Rng) {
     std::thread::park_timeout(Duration::from_millis(random.u64(..=KILL_DELAY_MAX_MS)));
 }
 
 /// A store with the inputs and the model.
-fn store_with(inputs: &BTreeMap<String, Vec<u8>>) -> Server {
+pub(crate) fn store_with(inputs: &BTreeMap<String, Vec<u8>>) -> Server {
     let server = Up::new().start();
     for bucket in ["inputs", "outputs", "models"] {
         put(&server, &format!("/{bucket}"), b"");
@@ -143,7 +143,7 @@ fn store_with(inputs: &BTreeMap<String, Vec<u8>>) -> Server {
     server
 }
 
-fn command(model: &str) -> Transform {
+pub(crate) fn command(model: &str) -> Transform {
     Transform::of(model).args(&["--content-type", "text/csv", "--accept", "application/jsonlines"]).args(&[
         "--split-type",
         "Line",
@@ -161,23 +161,35 @@ fn a_command_killed_over_a_failing_store_leaves_what_it_would_have_left() {
     let inputs = inputs();
     let expected = Expected::of(&inputs);
     let behind = store_with(&inputs);
-    let seed = number("CLARY_SEED", 1);
-    let store = FaultStore::before(behind.address(), seed);
-    let mut random = fastrand::Rng::with_seed(seed);
+    let store = FaultStore::before(behind.address(), number("CLARY_SEED", 1));
     let start = |folder: &str| -> Running {
         let output = format!("s3://outputs/{folder}/");
         let command = command(&format!("s3://{ARTIFACT_KEY}"));
         command.args(&["--input", "s3://inputs/data/", "--output", &output]).store(&store.url()).start()
     };
+    kill_commands(&behind, &store, &expected, start);
+}
+
+/// Kills commands to folders of the bucket `outputs`, which `start` starts, while `store`, which stands before `behind`, fails.
+pub(crate) fn kill_commands(
+    behind: &Server,
+    store: &FaultStore,
+    expected: &Expected,
+    start: impl Fn(&str) -> Running,
+) {
+    let seed = number("CLARY_SEED", 1);
+    let mut random = fastrand::Rng::with_seed(seed);
+    let look = |folder: &str| expected.look(&seen(behind, "outputs", folder));
     let finish = |mut running: Running, folder: &str| {
-        let is_good = running.wait(4, |_| expected.look(&seen(&behind, "outputs", folder)));
+        let is_good = running.wait(4, |_| look(folder));
         let when = format!("{folder} of seed {seed}");
         assert!(is_good, "{when}: {}", running.log());
-        expected.check(&stored(&behind, "outputs", folder), &when);
-        assert_no_uploads(&behind, "outputs", &when);
+        expected.check(&stored(behind, "outputs", folder), &when);
+        assert_no_uploads(behind, "outputs", &when);
     };
+    let before = store.requests();
     finish(start("uninterrupted"), "uninterrupted");
-    let requests = store.requests();
+    let requests = store.requests() - before;
     store.fail_per_mille(FAULTS_PER_MILLE);
     let kills = number("CLARY_KILLS", KILLS_DEFAULT);
     let (mut killed, mut round) = (0, 0);
@@ -188,7 +200,7 @@ fn a_command_killed_over_a_failing_store_leaves_what_it_would_have_left() {
             let mut running = start(&folder);
             let last = store.requests() + random.u64(..=requests);
             while running.ended().is_none() && store.requests() < last {
-                expected.look(&seen(&behind, "outputs", &folder));
+                look(&folder);
             }
             hesitate(&mut random);
             if killed == kills || running.ended().is_some() {
@@ -197,7 +209,7 @@ fn a_command_killed_over_a_failing_store_leaves_what_it_would_have_left() {
             }
             running.kill();
             killed += 1;
-            expected.look(&seen(&behind, "outputs", &folder));
+            look(&folder);
         }
     }
     assert!(!store.served().is_empty());

@@ -97,6 +97,9 @@ impl Transform {
 }
 
 /// A control group with a limit on resident memory; gone when dropped.
+///
+/// Reason: the kernel does not enforce `RLIMIT_RSS`, and what it enforces is not what is promised: `RLIMIT_AS` counts addresses,
+/// of which the allocator reserves a gibibyte at a time and each thread a stack, whether or not anything is in them.
 #[derive(Debug)]
 pub struct MemoryGroup {
     folder: PathBuf,
@@ -140,6 +143,17 @@ impl Running {
     /// Whether it ended, and then whether well.
     pub fn ended(&mut self) -> Option<bool> {
         self.child.try_wait().unwrap().map(|status| status.success())
+    }
+
+    /// The status with which it ended; `None` while it runs, and when it was killed.
+    pub fn code(&mut self) -> Option<i32> {
+        self.child.try_wait().unwrap().and_then(|status| status.code())
+    }
+
+    /// Sends SIGTERM.
+    pub fn terminate(&self) {
+        let status = Command::new("kill").args(["-TERM", &self.id().to_string()]).status().unwrap();
+        assert!(status.success(), "kill: {status}");
     }
 
     /// Kills it without warning.
