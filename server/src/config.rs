@@ -199,8 +199,12 @@ pub fn parse(
     environment: &Environment,
 ) -> Result<Command, UsageError> {
     let command = CommandLine::command().mut_subcommands(|sub| environment.as_defaults(sub));
-    let matches = command.try_get_matches_from(with_subcommand(arguments)).map_err(|error| usage(&error))?;
-    CommandLine::from_arg_matches(&matches).map(|line| line.command).map_err(|error| usage(&error))
+    let arguments = with_subcommand(arguments);
+    let named = arguments.get(1).and_then(|word| command.find_subcommand(word));
+    let named = named.map(|named| named.get_name().to_owned());
+    let usage = |error: clap::Error| usage(&error, named.as_deref());
+    let matches = command.try_get_matches_from(arguments).map_err(usage)?;
+    CommandLine::from_arg_matches(&matches).map(|line| line.command).map_err(usage)
 }
 
 /// An image's `serve` on the PATH is a link to `clary`: the program's name is then the command.
@@ -214,16 +218,23 @@ fn with_subcommand(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsStrin
     arguments
 }
 
-fn usage(error: &clap::Error) -> UsageError {
+/// Why the command line is refused, `named` being the command that it begins with.
+fn usage(error: &clap::Error, named: Option<&str>) -> UsageError {
     use clap::error::{ContextKind, ErrorKind};
-    let message = match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+    let told = |kind| error.get(kind).map(ToString::to_string);
+    let message = match (error.kind(), named) {
+        (ErrorKind::DisplayHelp | ErrorKind::DisplayVersion, _) => {
             return UsageError { message: error.to_string(), exit_code: 0 };
         }
-        ErrorKind::InvalidSubcommand | ErrorKind::UnknownArgument => {
-            let kind = ContextKind::InvalidSubcommand;
-            let word = error.get(kind).or_else(|| error.get(ContextKind::InvalidArg));
-            let word = word.map(ToString::to_string).unwrap_or_default();
+        (ErrorKind::UnknownArgument, Some(named)) => {
+            let word = told(ContextKind::InvalidArg).unwrap_or_default();
+            let like =
+                told(ContextKind::SuggestedArg).map(|like| format!(" like {like}")).unwrap_or_default();
+            format!("clary {named}: expected its flags{like} (see `clary {named} --help`), found {word:?}\n")
+        }
+        (ErrorKind::InvalidSubcommand | ErrorKind::UnknownArgument, _) => {
+            let word = told(ContextKind::InvalidSubcommand).or_else(|| told(ContextKind::InvalidArg));
+            let word = word.unwrap_or_default();
             format!(
                 "clary: expected `serve`, `up`, `transform` or `check` and their flags (see `clary --help`), found {word:?}\n"
             )

@@ -224,11 +224,87 @@ fn a_bad_line_of_a_stream_is_what_the_policy_says() {
     assert_eq!((&line["status"], &line["object"]), (&400.into(), &"standard input".into()));
 }
 
+/// Every line of the input has a line of the output or one among the rejected, blank ones too: the model passes over those.
+#[test]
+fn no_line_is_lost_under_a_policy_to_go_on() {
+    let stage = Stage::new();
+    let check = |content_type: &str, input: &str, expected: &[usize]| {
+        stage.write("in/x", input);
+        for strategy in ["MultiRecord", "SingleRecord"] {
+            let flags =
+                ["--content-type", content_type, "--accept", content_type, "--batch-strategy", strategy];
+            let run = |output: &str, policy: &str| {
+                let policy = ["--overwrite", "--error-policy", policy];
+                let places = [
+                    "--input",
+                    "in/x",
+                    "--output",
+                    output,
+                    "--split-type",
+                    "Line",
+                    "--assemble-with",
+                    "Line",
+                ];
+                let ended = stage.run(&[&places[..], &flags, &policy].concat());
+                assert!(ended.status.success(), "{}", text(&ended.stderr));
+            };
+            let is_refused = |line: &str| line == "ERROR" || line.starts_with("{\"error\":");
+            run("placed", "placeholder");
+            let placed = fs::read_to_string(stage.path("placed/x.out")).unwrap();
+            assert_eq!(placed.lines().count(), input.lines().count(), "{placed}");
+            let refused = (0..).zip(placed.lines()).filter(|(_, line)| is_refused(line)).map(|(at, _)| at);
+            assert_eq!(refused.collect::<Vec<usize>>(), expected, "{placed}");
+            run("aside", "quarantine");
+            let answered = fs::read_to_string(stage.path("aside/x.out")).unwrap();
+            let kept: Vec<&str> = placed.lines().filter(|line| !is_refused(line)).collect();
+            assert_eq!(answered.lines().collect::<Vec<_>>(), kept);
+            let rejected = fs::read_to_string(stage.path("aside/x.rejected.jsonl")).unwrap();
+            let rejected: Vec<Value> =
+                rejected.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            // Where an independent reader finds them.
+            let lines: Vec<&str> = input.split_inclusive('\n').collect();
+            let told = |at: &usize| {
+                let byte: usize = lines[..*at].iter().map(|line| line.len()).sum();
+                (byte as u64, *at as u64 + 1, lines[*at].to_owned())
+            };
+            let found = rejected.iter().map(|line| {
+                let number = |name: &str| line[name].as_u64().unwrap();
+                (number("byte"), number("record"), line["text"].as_str().unwrap().to_owned())
+            });
+            assert_eq!(found.collect::<Vec<_>>(), expected.iter().map(told).collect::<Vec<_>>());
+        }
+    };
+    check("text/csv", "x,y\n3,3\nbad\n0,0\n\n1,2,3\n3,4\r\nlast,1", &[0, 2, 4, 5, 7]);
+    check("text/csv", "\n\nx\n", &[0, 1, 2]);
+    let lines = "{\"features\":[3,3]}\n\n{\"features\":[1,\"x\"]}\nno json\n[3,4]\n";
+    check("application/jsonlines", lines, &[1, 2, 3]);
+}
+
+/// What is wrong with a flag is told before the work, not behind it.
+#[test]
+fn files_that_cannot_be_written_are_known_at_once() {
+    let stage = Stage::new();
+    stage.write("in/a.csv", rows(1, 1));
+    for (flag, file) in
+        [("--report", "nowhere/r.json"), ("--report", "in"), ("--failures", "nowhere/f.jsonl")]
+    {
+        let ended = stage.lines("in", "out", &[flag, file]);
+        let said = text(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(1), "{said}");
+        assert!(said.contains(&format!("{flag} {file}")), "{said}");
+        assert!(!stage.path("out").exists(), "{said}");
+    }
+}
+
 #[test]
 fn who_reads_no_more_ends_a_stream_and_a_signal_does() {
     let stage = Stage::new();
     stage.write("rows.csv", rows(100_000, 1));
-    let mut command = stage.command(&["--model", "model.tar.gz", "--input", "rows.csv", "--output", "-"]);
+    let places = ["--model", "model.tar.gz", "--input", "rows.csv", "--output", "-"];
+    let refused = stage.command(&places).output().unwrap();
+    assert_eq!(refused.status.code(), Some(64), "its answers are documents, unless lines are asked for");
+    assert!(text(&refused.stderr).contains("text/csv"), "{}", text(&refused.stderr));
+    let mut command = stage.command(&[&places[..], &["--accept", "text/csv"]].concat());
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut first = [0; 1];
     child.stdout.take().unwrap().read_exact(&mut first).unwrap();
@@ -296,6 +372,12 @@ fn a_merge_says_what_is_missing() {
     stage.write("in/new.csv", rows(1, 1));
     merge("new.csv: expected a shard to have finished it");
     fs::remove_file(stage.path("in/new.csv")).unwrap();
+    fs::remove_file(stage.path("out/5.csv.out")).unwrap();
+    merge("expected the output 5.csv.out, found none");
+    (0..3).for_each(|index| stage.succeed("in", "out", &["--shard", &format!("{index}/3")]));
+    fs::write(stage.path("out/5.csv.out"), "short").unwrap();
+    merge("5.csv.out: expected ");
+    (0..3).for_each(|index| stage.succeed("in", "out", &["--shard", &format!("{index}/3")]));
     stage.succeed("in", "out", &["--merge"]);
     assert_eq!(files(&stage.path("out")).len(), 8);
 }
@@ -395,6 +477,8 @@ fn wrong_usage_is_64_and_what_cannot_be_done_is_1() {
     check(&["--input", "in", "--output", "out"], 64, "--model: expected");
     check(&with(&["--split-type", "Lines"]), 64, "expected None or Line");
     check(&with(&["--shard", "2/2"]), 64, "expected i/n");
+    check(&with(&["--shard", "1/0"]), 64, "expected i/n");
+    check(&with(&["--split-typ", "Line"]), 64, "clary transform: expected its flags like --split-type");
     check(&with(&["--max-payload-mb", "101"]), 64, "MaxPayloadInMB");
     check(&with(&["--max-payload-mb", "20", "--max-concurrent-transforms", "6"]), 64, "at most 100");
     check(&[&with(&["--output-filter", "$.a"])[..], &LINES].concat(), 64, "OutputFilter");
@@ -409,5 +493,7 @@ fn wrong_usage_is_64_and_what_cannot_be_done_is_1() {
     check(&["--model", "model.tar.gz", "--input", "none/readme", "--output", "out"], 1, "no objects");
     let help = stage.command(&["--help"]).output().unwrap();
     assert_eq!(help.status.code(), Some(0));
-    assert!(text(&help.stdout).contains("CLARY_MAX_PAYLOAD_MB"), "{}", text(&help.stdout));
+    for expected in ["CLARY_MAX_PAYLOAD_MB", "Usage: clary transform --model", "Exit codes:"] {
+        assert!(text(&help.stdout).contains(expected), "{}", text(&help.stdout));
+    }
 }

@@ -21,10 +21,22 @@ pub use places::Place;
 use places::{ShardFlag, place, shard};
 pub use words::ProgressKind;
 
+/// What `clary transform --help` ends with.
+const EXAMPLES: &str = "\
+Examples:
+  clary transform --model model.tar.gz --input s3://rows/in/ --output s3://scores/out \\
+      --content-type text/csv --split-type Line --assemble-with Line
+  clary transform --model model.tar.gz --input - --output - --content-type text/csv < rows.csv
+
+Exit codes:
+  0 every input has its output; 1 some have none, or it could not begin; 64 it was asked wrongly;
+  130 after SIGINT, 143 after SIGTERM: the same command goes on";
+
 /// `clary transform`, as given; [`TransformConfig`] is what it means.
 ///
 /// Values are written as SageMaker's API writes them (MultiRecord) or in lower case with hyphens (multi-record).
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES, override_usage = "clary transform --model <PATH> --input <URI> --output <URI> [OPTIONS]")]
 pub struct TransformArgs {
     /// The model: a model.tar.gz, a directory, a model file, or s3://bucket/key.
     #[arg(long, value_name = "PATH|s3://…")]
@@ -54,7 +66,7 @@ pub struct TransformArgs {
     #[arg(long, value_name = "WORD", value_parser = words::batch_strategy)]
     batch_strategy: Option<BatchStrategy>,
     /// The largest payload of a call in MiB: 1 to 100; 0: an object is one endless payload, sent as it comes. 6 unless given; 0 of
-    /// standard input and output.
+    /// standard input and output, where any other fills payloads before they are sent, and who waits for an answer may wait.
     #[arg(long, value_name = "N")]
     max_payload_mb: Option<u64>,
     /// The largest payload in bytes, where --max-payload-mb allows a larger one.

@@ -66,6 +66,9 @@ async fn transform(config: &TransformConfig) -> anyhow::Result<ExitCode> {
     if let Some(Err(error)) = config.requested.content_type.as_deref().map(ContentType::parse) {
         return Ok(usage(&console, &format!("--content-type: {error}")));
     }
+    if let Some(path) = &config.report {
+        Report::try_path(path)?;
+    }
     let doing = async {
         let model = model::load(config).await?;
         if let Err(error) = model.answer_type.settle(config.requested.accept.as_deref()) {

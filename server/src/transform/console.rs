@@ -17,6 +17,12 @@ const BAR_INTERVAL: Duration = Duration::from_millis(250);
 /// How often a line is written where there is no bar. Reason: a job of a day leaves some thousand lines.
 const LINE_INTERVAL: Duration = Duration::from_secs(60);
 
+/// A bar where it is known how much there is. What a narrow terminal has no room for is left out, so that it stays one line.
+const BAR: &str = "{percent:>3} % {bar:16} {wide_msg}";
+
+/// What there is of it where it is not, as of standard input.
+const NO_BAR: &str = "{wide_msg}";
+
 const MB: f64 = 1e6;
 
 /// Standard error, with or without a bar at its end.
@@ -36,8 +42,7 @@ impl Console {
         };
         let bar = is_bar.then(|| {
             let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
-            let style = ProgressStyle::with_template("{wide_bar} {percent:>3} %  {msg}");
-            bar.set_style(style.expect("the template is well formed"));
+            bar.set_style(style(NO_BAR));
             bar
         });
         let has_lines = !is_bar && kind != ProgressKind::None;
@@ -68,7 +73,10 @@ impl Console {
             let line = seen.line(self.started.elapsed());
             match &self.bar {
                 Some(bar) => {
-                    bar.set_length(seen.bytes_found.max(seen.bytes_read));
+                    if seen.bytes_found > 0 && bar.length() == Some(0) {
+                        bar.set_style(style(BAR));
+                    }
+                    bar.set_length(seen.bytes_found);
                     bar.set_position(seen.bytes_read);
                     bar.set_message(line);
                     bar.tick();
@@ -84,6 +92,10 @@ impl Console {
             bar.finish_and_clear();
         }
     }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("the template is well formed")
 }
 
 /// Counters at one moment.
@@ -112,14 +124,14 @@ impl Seen {
     fn line(&self, elapsed: Duration) -> String {
         let seconds = elapsed.as_secs_f64().max(1e-3);
         let mut line = format!("{} records, {:.1} MB/s", self.records, self.bytes_read as f64 / MB / seconds);
+        if let Some(left) = self.left(elapsed) {
+            line += &format!(", {} left", short(left));
+        }
         if self.objects_found > 0 {
             line += &format!(", {} of {} objects", self.objects_done, self.objects_found);
         }
         if self.objects_failed > 0 {
             line += &format!(" ({} failed)", self.objects_failed);
-        }
-        if let Some(left) = self.left(elapsed) {
-            line += &format!(", {} left", short(left));
         }
         line
     }
@@ -158,7 +170,7 @@ mod tests {
     fn a_line_has_what_is_known() {
         let check = |seen: Seen, expected: &str| assert_eq!(seen.line(Duration::from_secs(10)), expected);
         check(seen(0, 5_000_000, 0), "20 records, 0.5 MB/s");
-        check(seen(40_000_000, 10_000_000, 0), "20 records, 1.0 MB/s, 1 of 3 objects, 30 s left");
+        check(seen(40_000_000, 10_000_000, 0), "20 records, 1.0 MB/s, 30 s left, 1 of 3 objects");
         check(seen(10_000_000, 10_000_000, 2), "20 records, 1.0 MB/s, 1 of 3 objects (2 failed)");
         check(seen(10_000_000, 0, 0), "20 records, 0.0 MB/s, 1 of 3 objects");
     }

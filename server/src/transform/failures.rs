@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use anyhow::Context;
 use transform::{Failure, Listener};
 
 use super::console::Console;
@@ -26,8 +27,9 @@ impl Teller {
     ///
     /// # Errors
     /// When it cannot be made.
-    pub(super) fn new(console: Arc<Console>, file: Option<&Path>) -> io::Result<Self> {
-        let file = file.map(File::create).transpose()?.map(|file| Mutex::new(LineWriter::new(file)));
+    pub(super) fn new(console: Arc<Console>, file: Option<&Path>) -> anyhow::Result<Self> {
+        let create = |path| File::create(path).with_context(|| format!("--failures {}", Path::display(path)));
+        let file = file.map(create).transpose()?.map(|file| Mutex::new(LineWriter::new(file)));
         Ok(Self { console, file, shown: AtomicU64::new(0) })
     }
 }

@@ -121,8 +121,7 @@ impl Merge<'_> {
     async fn all(&mut self) -> anyhow::Result<bool> {
         let opened = self.opened;
         let (input, output) = (&opened.input, &opened.output);
-        let outputs =
-            Outputs { prefix: output.prefix.clone(), are_beside_inputs: input.name == output.name };
+        let outputs = Outputs { prefix: output.prefix.clone(), are_beside_inputs: input.name == output.name };
         let mut listing = Listing::begin(&input.store, &input.name, &input.source, outputs).await?;
         let mut whole = Vec::with_capacity(LOOK_UPS_AT_ONCE);
         while let Some(found) = listing.next().await? {

@@ -1,6 +1,6 @@
 //! What a transform did, for programs: one JSON document; and for people: one line.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -140,14 +140,29 @@ impl Report {
     pub(super) fn write(&self, path: &Path) -> anyhow::Result<()> {
         let mut text = serde_json::to_vec_pretty(self).expect("a report has string keys and finite numbers");
         text.push(b'\n');
+        let named = || format!("--report {}", path.display());
         // What is no file, such as a pipe or /dev/stderr, cannot be replaced.
         if path.exists() && !path.is_file() {
-            return std::fs::write(path, text).with_context(|| format!("--report {}", path.display()));
+            return std::fs::write(path, text).with_context(named);
         }
-        let name = path.file_name().context("--report: expected a file's name, found none")?;
-        let beside = path.with_file_name(format!(".{}.{}", name.to_string_lossy(), std::process::id()));
-        let written = std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, path));
-        written.with_context(|| format!("--report {}", path.display()))
+        let beside = beside(path)?;
+        std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, path)).with_context(named)
+    }
+
+    /// Whether a report can be written to `path`: known before a transform of hours, not after it.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    pub(super) fn try_path(path: &Path) -> anyhow::Result<()> {
+        if path.is_dir() {
+            anyhow::bail!("--report {}: expected a file, found a directory", path.display());
+        }
+        if path.exists() && !path.is_file() {
+            return Ok(());
+        }
+        let beside = beside(path)?;
+        let tried = std::fs::write(&beside, []).and_then(|()| std::fs::remove_file(&beside));
+        tried.with_context(|| format!("--report {}", path.display()))
     }
 
     /// One line for people.
@@ -178,6 +193,12 @@ impl Report {
         let (seconds, records, mb) = (self.seconds, self.records_per_second, self.mb_per_second);
         line + &format!(" in {seconds:.1} s: {records:.0} records/s, {mb:.1} MB/s")
     }
+}
+
+/// Where a report for `path` is written before it takes its place.
+fn beside(path: &Path) -> anyhow::Result<PathBuf> {
+    let name = path.file_name().context("--report: expected a file's name, found none")?;
+    Ok(path.with_file_name(format!(".{}.{}", name.to_string_lossy(), std::process::id())))
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use object_store::{MultipartId, ObjectStoreExt};
 use object_store::path::Path;
+use object_store::{MultipartId, ObjectStoreExt};
 use tokio::task::JoinSet;
 
 use super::budget::Budget;
