@@ -84,10 +84,13 @@ struct Sample {
     memory_bytes: u64,
 }
 
-/// The largest memory between two places of the object.
-fn largest(samples: &[Sample], from: u64, to: u64) -> u64 {
+/// The smallest and the largest memory between two places of the object.
+fn bounds(samples: &[Sample], from: u64, to: u64) -> (u64, u64) {
     let within = samples.iter().filter(|sample| (from..to).contains(&sample.read_bytes));
-    within.map(|sample| sample.memory_bytes).max().expect("samples from all over the object")
+    let memory = within.map(|sample| sample.memory_bytes);
+    let bounds = memory.fold((u64::MAX, 0), |(least, most), bytes| (least.min(bytes), most.max(bytes)));
+    assert!(bounds.0 <= bounds.1, "samples from all over the object");
+    bounds
 }
 
 /// The mean memory between two places of the object: what is resident at a moment moves with the parts on their way.
@@ -145,13 +148,15 @@ fn memory_is_flat_whatever_the_size_of_the_object() {
     let middle = warm + (bytes - warm) / 2;
     let (first, second) = (mean(&samples, warm, middle), mean(&samples, middle, bytes));
     for tenth in 0..10 {
-        let memory = largest(&samples, bytes / 10 * tenth, bytes / 10 * (tenth + 1));
-        println!("{tenth}/10 of {bytes} bytes: {} MiB", memory >> 20);
+        let (from, to) = (bytes / 10 * tenth, bytes / 10 * (tenth + 1));
+        let (least, most) = bounds(&samples, from, to);
+        let mean = mean(&samples, from, to);
+        println!("{tenth}/10 of {bytes} bytes: {} to {} MiB, mean {}", least >> 20, most >> 20, mean >> 20);
     }
     println!("{bytes} bytes: {} MiB, then {} MiB of memory", first >> 20, second >> 20);
     let growth_max = if warm < WARM_BYTES { GROWTH_SHORT_MAX } else { GROWTH_MAX };
     assert!(second as f64 <= first as f64 * growth_max, "{first}, then {second} bytes");
-    assert!(largest(&samples, 0, bytes) <= MEMORY_BYTES, "{first}, then {second} bytes");
+    assert!(bounds(&samples, 0, bytes).1 <= MEMORY_BYTES, "{first}, then {second} bytes");
 
     let output = synthetic.sink().object("out/rows.csv.out").expect("an output");
     output.is(&mut Output::of(&synthetic)).unwrap();
