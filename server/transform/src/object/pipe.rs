@@ -177,9 +177,11 @@ impl<M: Model> Cutting<M> {
 
     /// Waits for a slot of the window and starts the run's task.
     async fn send(&self, run: Run) -> Result<(), ObjectError> {
+        // Nothing begins once it is stopped, also where there is room.
         let slot = tokio::select! {
-            slot = Arc::clone(&self.slots).acquire_owned() => slot.expect("it is never closed"),
+            biased;
             () = self.work.until_stopped() => return Err(ObjectError::Stopped),
+            slot = Arc::clone(&self.slots).acquire_owned() => slot.expect("it is never closed"),
         };
         let (start, end) = (run.start, run.end());
         let (work, object) = (Arc::clone(&self.work), Arc::clone(&self.object));
