@@ -122,6 +122,11 @@ impl Writer {
         }
     }
 
+    /// Whether another ended its upload, to write the output in its place: what is under way at the key is theirs.
+    pub fn is_lost(&self) -> bool {
+        matches!(&self.state, State::Parts(flight) if flight.is_lost())
+    }
+
     /// Writes bytes that answer the run at `start`; a run's answer may come in several pieces. Waits while too many parts are on
     /// their way.
     ///

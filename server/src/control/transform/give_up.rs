@@ -68,7 +68,8 @@ impl Running<'_> {
         keys: &HashSet<Path>,
         ours: &mut HashSet<Path>,
     ) -> Result<(), String> {
-        if keys.is_empty() {
+        // What is there though the engine has run is of another job, which took over.
+        if keys.is_empty() || self.has_run {
             return Ok(());
         }
         let request = request.clone().with_manifest(&self.jobs.buckets).await;

@@ -71,6 +71,8 @@ pub(super) struct Running<'a> {
     record: Record,
     pub(super) state: TransformJobState,
     pub(super) log: Arc<JobLog>,
+    /// Whether the engine ran, which ends by itself what it began.
+    pub(super) has_run: bool,
     stop: watch::Receiver<Stop>,
 }
 
@@ -137,7 +139,7 @@ impl TransformJobs {
             return Ok(());
         }
         let log = Arc::new(JobLog::new(Arc::clone(&self.control.hosting), &record));
-        let mut running = Running { jobs: self, record, state, log, stop };
+        let mut running = Running { jobs: self, record, state, log, has_run: false, stop };
         let carried = match turn {
             Some(_) => running.carry().await,
             None if *running.stop.borrow() == Stop::Suspend => Err(Halt::Asked(Stop::Suspend)),
@@ -177,6 +179,7 @@ impl Running<'_> {
         let model = self.load().await?;
         let request = self.unless_stopped(request.with_manifest(&jobs.buckets)).await?;
         let request = request.map_err(|error| Halt::Failed(format!("ClientError: {error}")))?;
+        self.has_run = true;
         self.transform(request, started, &model, progress).await
     }
 

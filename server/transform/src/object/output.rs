@@ -87,11 +87,14 @@ impl<M> Output<M> {
         Self::give_up(self.rejected, &self.name).await;
     }
 
-    /// Gives up, and ends uploads to its key whose beginning was never answered.
+    /// Gives up, and ends uploads to its key whose beginning was never answered; not when another took over, whose they are.
     pub(super) async fn abort(self) {
+        let is_lost = self.writer.is_lost();
         Self::give_up(Some(self.writer), &self.name).await;
         Self::give_up(self.rejected, &self.name).await;
-        end_uploads(&self.places, &self.object.output, &self.name).await;
+        if !is_lost {
+            end_uploads(&self.places, &self.object.output, &self.name).await;
+        }
     }
 
     async fn give_up(writer: Option<Writer>, name: &str) {

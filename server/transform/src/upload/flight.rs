@@ -32,6 +32,7 @@ pub(super) struct Flight {
     on_their_way: JoinSet<Result<StoredPart, WriteError>>,
     bytes_on_their_way: u64,
     is_sealed: bool,
+    is_lost: bool,
 }
 
 impl Flight {
@@ -61,12 +62,17 @@ impl Flight {
         let next = stored.last().map_or(1, |part| part.number + 1);
         let stored = stored.into_iter().map(|part| (part.number, part)).collect();
         let on_their_way = JoinSet::new();
-        Self { id, mark, next, stored, on_their_way, bytes_on_their_way: 0, is_sealed }
+        Self { id, mark, next, stored, on_their_way, bytes_on_their_way: 0, is_sealed, is_lost: false }
     }
 
     /// Whether the journal has all of it.
     pub(super) fn is_sealed(&self) -> bool {
         self.is_sealed
+    }
+
+    /// Whether another ended it, who writes the output now.
+    pub(super) fn is_lost(&self) -> bool {
+        self.is_lost
     }
 
     pub(super) fn seal(&mut self) {
@@ -128,7 +134,9 @@ impl Flight {
     }
 
     fn land(&mut self, landed: Result<Result<StoredPart, WriteError>, JoinError>) -> Result<(), WriteError> {
-        let part = landed.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
+        let landed = landed.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+        self.is_lost |= matches!(landed, Err(WriteError::Gone { .. }));
+        let part = landed?;
         self.bytes_on_their_way -= part.bytes;
         self.stored.insert(part.number, part);
         Ok(())
