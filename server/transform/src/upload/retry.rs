@@ -69,7 +69,7 @@ pub(crate) async fn in_time<T>(bytes: usize, call: impl Future<Output = Result<T
     })
 }
 
-/// Makes a call whose body has `bytes` until it succeeds, fails for good, or was made [`TRIES_MAX`] times.
+/// Makes a call whose body has `bytes` until it succeeds, fails for good, or was made `TRIES_MAX` times.
 ///
 /// # Errors
 /// With what the store said last.
