@@ -15,7 +15,7 @@ mod sweep;
 
 use std::sync::Arc;
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use object_store::path::Path;
 use object_store::{Attribute, Attributes, GetOptions, GetResult};
 
@@ -65,7 +65,7 @@ pub struct Writer {
     standing: Standing,
     state: State,
     /// The part that is being filled.
-    buffer: Vec<u8>,
+    buffer: BytesMut,
     /// Bytes in the parts before it.
     cut: u64,
     /// The run whose answer is being written.
@@ -105,7 +105,7 @@ impl Writer {
     }
 
     fn new(target: Arc<Target>, standing: Standing, state: State, run: Position) -> Self {
-        Self { target, standing, state, buffer: Vec::new(), cut: 0, run, run_bytes: 0, skip: 0 }
+        Self { target, standing, state, buffer: BytesMut::new(), cut: 0, run, run_bytes: 0, skip: 0 }
     }
 
     /// Where the input is to be read from: the start of the first run whose answer is wanted.
@@ -164,7 +164,7 @@ impl Writer {
         let e_tag = match &mut self.state {
             State::Whole(written) => written.e_tag.clone(),
             State::Small => {
-                let whole = Bytes::from(std::mem::take(&mut self.buffer));
+                let whole = std::mem::take(&mut self.buffer).freeze();
                 single::put(&self.target, &self.standing, whole).await?
             }
             State::Parts(flight) => {
@@ -256,12 +256,13 @@ impl Writer {
             self.state = State::Parts(Flight::begin(&self.target, &self.standing).await?);
         }
         let State::Parts(flight) = &mut self.state else { return Ok(()) };
-        let bytes = Bytes::from(std::mem::take(&mut self.buffer));
+        let bytes = std::mem::take(&mut self.buffer).freeze();
         self.cut += bytes.len() as u64;
         flight.send(&self.target, bytes, self.run, self.run_bytes).await?;
         // Whoever filled one part most often fills the next.
+        self.buffer = flight.room();
         if let Ok(next) = self.part_bytes() {
-            self.buffer.reserve_exact(next);
+            self.buffer.reserve(next);
         }
         Ok(())
     }

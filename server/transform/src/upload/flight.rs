@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use object_store::{MultipartId, PutMultipartOptions, PutPayload};
 use tokio::task::{JoinError, JoinSet};
 
@@ -29,11 +29,16 @@ pub(super) struct Flight {
     /// The number of the next part.
     pub(super) next: u32,
     stored: BTreeMap<u32, StoredPart>,
-    on_their_way: JoinSet<Result<StoredPart, WriteError>>,
+    on_their_way: JoinSet<Result<Landed, WriteError>>,
     bytes_on_their_way: u64,
+    /// What stored parts were kept in, for the next ones: memory stays what it was at its most.
+    rooms: Vec<BytesMut>,
     is_sealed: bool,
     is_lost: bool,
 }
+
+/// A part that is stored, and what it was kept in, where nobody else still holds it.
+type Landed = (StoredPart, Option<BytesMut>);
 
 impl Flight {
     /// Begins an upload, and ends others to the same key, which processes left that are gone, or whose answers were lost.
@@ -61,8 +66,17 @@ impl Flight {
     pub(super) fn of(id: MultipartId, mark: String, stored: Vec<StoredPart>, is_sealed: bool) -> Self {
         let next = stored.last().map_or(1, |part| part.number + 1);
         let stored = stored.into_iter().map(|part| (part.number, part)).collect();
-        let on_their_way = JoinSet::new();
-        Self { id, mark, next, stored, on_their_way, bytes_on_their_way: 0, is_sealed, is_lost: false }
+        Self {
+            id,
+            mark,
+            next,
+            stored,
+            on_their_way: JoinSet::new(),
+            bytes_on_their_way: 0,
+            rooms: Vec::new(),
+            is_sealed,
+            is_lost: false,
+        }
     }
 
     /// Whether the journal has all of it.
@@ -99,6 +113,11 @@ impl Flight {
         Ok(())
     }
 
+    /// Room for the next part.
+    pub(super) fn room(&mut self) -> BytesMut {
+        self.rooms.pop().unwrap_or_default()
+    }
+
     fn has_room(&self, bytes: u64) -> bool {
         let count = self.on_their_way.len();
         count == 0 || (count < PARTS_AT_ONCE && self.bytes_on_their_way + bytes <= BYTES_AT_ONCE)
@@ -133,10 +152,12 @@ impl Flight {
         self.on_their_way.shutdown().await;
     }
 
-    fn land(&mut self, landed: Result<Result<StoredPart, WriteError>, JoinError>) -> Result<(), WriteError> {
+    fn land(&mut self, landed: Result<Result<Landed, WriteError>, JoinError>) -> Result<(), WriteError> {
         let landed = landed.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
         self.is_lost |= matches!(landed, Err(WriteError::Gone { .. }));
-        let part = landed?;
+        let (part, room) = landed?;
+        // There were never more parts on their way, so that this is bounded as they are.
+        self.rooms.extend(room);
         self.bytes_on_their_way -= part.bytes;
         self.stored.insert(part.number, part);
         Ok(())
@@ -149,8 +170,8 @@ async fn store_part(
     id: MultipartId,
     bytes: Bytes,
     mut part: StoredPart,
-) -> Result<StoredPart, WriteError> {
-    let payload = PutPayload::from(bytes);
+) -> Result<Landed, WriteError> {
+    let payload = PutPayload::from(bytes.clone());
     let length = payload.content_length();
     let index = part.number as usize - 1;
     let put = || target.store.uploads.put_part(target.output(), &id, index, payload.clone());
@@ -163,5 +184,10 @@ async fn store_part(
     }
     let line = Line::Part { upload: id, part: part.clone() };
     target.journal.append(&line).await?;
-    Ok(part)
+    drop(payload);
+    let room = bytes.try_into_mut().ok().map(|mut room| {
+        room.clear();
+        room
+    });
+    Ok((part, room))
 }
