@@ -1,5 +1,7 @@
 //! One range of an object, in as many attempts as it takes: each goes on where the last one broke.
 
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,12 +78,17 @@ impl RangeReader {
     /// Takes what the answer has; what came before it broke is kept.
     async fn collect(&self, result: GetResult, collected: &mut Collected) -> Result<(), Failure> {
         let at = collected.missing().start;
-        if matches!(result.payload, GetResultPayload::File(..)) {
-            // In one read, where its stream has small ones.
-            let bytes = result.bytes().await.map_err(|error| self.failure(error, at))?;
-            return collected.push(bytes).map_err(|range| Failure::Final(self.overlong(&range)));
-        }
-        let mut stream = result.into_stream();
+        let mut stream = match result.payload {
+            GetResultPayload::File(file, _) => {
+                let read = read_file(file, result.range).await;
+                let bytes = read.map_err(|source| {
+                    let source = Box::new(source);
+                    self.failure(object_store::Error::Generic { store: "file", source }, at)
+                })?;
+                return collected.push(bytes).map_err(|range| Failure::Final(self.overlong(&range)));
+            }
+            GetResultPayload::Stream(stream) => stream,
+        };
         while let Some(piece) = in_time(stream.next()).await? {
             let missing = collected.missing();
             let piece = match piece {
@@ -232,6 +239,19 @@ impl Collected {
     fn into_bytes(self) -> Bytes {
         self.whole.unwrap_or_else(|| self.bytes.freeze())
     }
+}
+
+/// The bytes of `range` of a file, or as many as there are: in one read, where `object_store` has small ones, or clears the memory
+/// first.
+async fn read_file(mut file: File, range: Range<u64>) -> io::Result<Bytes> {
+    let read = tokio::task::spawn_blocking(move || {
+        let length = range.end - range.start;
+        let mut bytes = Vec::with_capacity(usize::try_from(length).expect("a range fits memory"));
+        file.seek(SeekFrom::Start(range.start))?;
+        file.take(length).read_to_end(&mut bytes)?;
+        Ok(bytes.into())
+    });
+    read.await?
 }
 
 /// The output of `future`, unless it takes longer than a store may be silent.
