@@ -75,7 +75,8 @@ const BACKLOGS: [(&str, &str); 4] = [
     ("clary_async_backlog_without_capacity", "1 while requests wait and no instance is there, else 0."),
 ];
 /// Transform jobs by what they are at: a gauge.
-const TRANSFORM_JOBS: (&str, &str) = ("clary_transform_jobs", "Transform jobs that run or wait for their turn.");
+const TRANSFORM_JOBS: (&str, &str) =
+    ("clary_transform_jobs", "Transform jobs that run or wait for their turn.");
 /// Transform jobs by how they ended: a counter.
 const TRANSFORM_JOBS_ENDED: (&str, &str) = ("clary_transform_jobs_ended_total", "Transform jobs that ended.");
 /// What all transform jobs did: counters, and what is said of each.

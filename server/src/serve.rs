@@ -120,12 +120,8 @@ impl Server {
 
 fn container(config: &ServeConfig, runtime: &Runtime) -> anyhow::Result<Container> {
     let metrics = Arc::new(Metrics::default());
-    let options = ModelServerOptions {
-        workers: config.server.workers,
-        priority: rt::Priority::Usual,
-        queue_length: config.server.limits.queue_length,
-        body_bytes_max: config.server.limits.body_bytes,
-    };
+    let limits = &config.server.limits;
+    let options = ModelServerOptions::online(config.server.workers, limits.queue_length, limits.body_bytes);
     let server = Arc::new(ModelServer::start(options, Arc::clone(&metrics))?);
     let health = Arc::new(Health::default());
     let models = match &config.multi_model {

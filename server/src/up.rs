@@ -43,12 +43,8 @@ pub fn start(config: &UpConfig) -> anyhow::Result<Server> {
     let access = credentials::open(config.credentials.as_deref())?;
     let runtime = rt::control()?;
     let metrics = Arc::new(Metrics::default());
-    let options = ModelServerOptions {
-        workers: config.server.workers,
-        priority: rt::Priority::Usual,
-        queue_length: config.server.limits.queue_length,
-        body_bytes_max: config.server.limits.body_bytes,
-    };
+    let limits = &config.server.limits;
+    let options = ModelServerOptions::online(config.server.workers, limits.queue_length, limits.body_bytes);
     let health = Arc::new(Health::default());
     let database = Database::open(&config.data.join("state.sqlite"))?;
     let telemetry = Arc::new(Telemetry::open(&config.data.join("telemetry.sqlite"))?);

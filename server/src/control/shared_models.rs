@@ -232,8 +232,7 @@ pub(super) mod tests {
 
     fn within(artifacts: Arc<Artifacts>, limit_bytes: u64) -> SharedModels {
         let metrics = Arc::new(Metrics::default());
-        let (workers, priority) = (1, rt::Priority::Usual);
-        let options = ModelServerOptions { workers, priority, queue_length: 4, body_bytes_max: 1 << 20 };
+        let options = ModelServerOptions::online(1, 4, 1 << 20);
         let server = ModelServer::start(options, Arc::clone(&metrics)).unwrap();
         let memory = ModelMemory::new(MemoryBudget::new(limit_bytes), &server);
         SharedModels::new(artifacts, memory, metrics)

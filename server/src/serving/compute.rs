@@ -8,10 +8,10 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
-use super::{Capacity, Session};
+use super::{Capacity, ModelServerOptions, Session};
 use crate::error::Error;
 use crate::metrics::Metrics;
-use crate::rt::{self, Priority};
+use crate::rt;
 
 /// The most lanes without work that are remembered. Reason: a usual server has fewer variants, so none is made anew for
 /// each job; those of variants that are gone must not add up.
@@ -30,6 +30,7 @@ struct Shared {
     queue: Mutex<Queue>,
     has_work: Condvar,
     limit: usize,
+    buffer_bytes_kept: usize,
     metrics: Arc<Metrics>,
 }
 
@@ -59,22 +60,18 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Compute {
-    /// A pool of `threads` threads; at most `limit` jobs wait in each lane.
+    /// The pool of a server of these options; at most `queue_length` jobs wait in each lane.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub(super) fn start(
-        threads: usize,
-        priority: Priority,
-        limit: usize,
-        metrics: Arc<Metrics>,
-    ) -> std::io::Result<Self> {
-        metrics.pool.set_threads(threads);
-        let queue = Mutex::new(Queue::default());
-        let shared = Arc::new(Shared { queue, has_work: Condvar::new(), limit, metrics });
-        for index in 0..threads {
+    pub(super) fn start(options: &ModelServerOptions, metrics: Arc<Metrics>) -> std::io::Result<Self> {
+        metrics.pool.set_threads(options.workers);
+        let (queue, has_work) = (Mutex::new(Queue::default()), Condvar::new());
+        let (limit, buffer_bytes_kept) = (options.queue_length, options.buffer_bytes_kept);
+        let shared = Arc::new(Shared { queue, has_work, limit, buffer_bytes_kept, metrics });
+        for index in 0..options.workers {
             let shared = Arc::clone(&shared);
-            rt::spawn_thread_with(&format!("compute-{index}"), priority, move || shared.work())?;
+            rt::spawn_thread_with(&format!("compute-{index}"), options.priority, move || shared.work())?;
         }
         Ok(Self { shared })
     }
@@ -201,7 +198,7 @@ impl Shared {
     }
 
     fn work(&self) {
-        let mut session = Session::default();
+        let mut session = Session::keeping(self.buffer_bytes_kept);
         let mut finished = None;
         while let Some((lane, job)) = self.next(finished) {
             self.metrics.pool.begin(Instant::now());
@@ -249,8 +246,12 @@ mod tests {
 
     const LIMIT: usize = 8;
 
+    fn start(threads: usize, limit: usize, metrics: Arc<Metrics>) -> Compute {
+        Compute::start(&ModelServerOptions::online(threads, limit, 1 << 20), metrics).unwrap()
+    }
+
     fn compute(threads: usize, limit: usize) -> Compute {
-        Compute::start(threads, Priority::Usual, limit, Arc::default()).unwrap()
+        start(threads, limit, Arc::default())
     }
 
     /// A job that says when it runs and ends when it is let go.
@@ -277,7 +278,7 @@ mod tests {
     #[test]
     fn a_full_lane_refuses_what_is_queued_runs_in_order_and_other_lanes_have_room() {
         let metrics = Arc::new(Metrics::default());
-        let compute = Compute::start(1, Priority::Usual, 2, Arc::clone(&metrics)).unwrap();
+        let compute = start(1, 2, Arc::clone(&metrics));
         let (one, other) = (Capacity::new(1), Capacity::new(1));
         let (running, ran) = channel();
         let (job, release) = held("held", &running);

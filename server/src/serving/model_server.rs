@@ -19,6 +19,7 @@ use super::capture::CapturePlan;
 use super::compute::Compute;
 use super::endpoint::Chosen;
 use super::reaper::Reaper;
+use super::session::BUFFER_BYTES_KEPT;
 use super::variant::{Asked, Held};
 use super::{Ask, Endpoint, Endpoints, LoadedModel, Prediction, ProductionVariant, Session};
 use crate::error::{Code, Error, shortened};
@@ -87,6 +88,16 @@ pub struct ModelServerOptions {
     pub queue_length: usize,
     /// Bytes that a payload may unpack to.
     pub body_bytes_max: usize,
+    /// The most bytes that a buffer of the pool's threads keeps between requests.
+    pub buffer_bytes_kept: usize,
+}
+
+impl ModelServerOptions {
+    /// Of a server whose requests come from outside and are small.
+    pub fn online(workers: usize, queue_length: usize, body_bytes_max: usize) -> Self {
+        let (priority, buffer_bytes_kept) = (Priority::Usual, BUFFER_BYTES_KEPT);
+        Self { workers, priority, queue_length, body_bytes_max, buffer_bytes_kept }
+    }
 }
 
 /// The snapshot, the pool, and the reaper of what is replaced.
@@ -111,12 +122,7 @@ impl ModelServer {
     pub fn start(options: ModelServerOptions, metrics: Arc<Metrics>) -> std::io::Result<Self> {
         Ok(Self {
             endpoints: ArcSwap::default(),
-            compute: Compute::start(
-                options.workers,
-                options.priority,
-                options.queue_length,
-                Arc::clone(&metrics),
-            )?,
+            compute: Compute::start(&options, Arc::clone(&metrics))?,
             reaper: Reaper::start()?,
             metrics,
             body_bytes_max: options.body_bytes_max,
@@ -428,9 +434,7 @@ pub(super) mod tests {
     }
 
     pub(crate) fn server() -> ModelServer {
-        let (workers, priority) = (1, Priority::Usual);
-        let options = ModelServerOptions { workers, priority, queue_length: 4, body_bytes_max: 1 << 20 };
-        ModelServer::start(options, Arc::default()).unwrap()
+        ModelServer::start(ModelServerOptions::online(1, 4, 1 << 20), Arc::default()).unwrap()
     }
 
     #[test]

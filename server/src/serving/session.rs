@@ -15,7 +15,7 @@ use crate::metrics::Phases;
 
 /// The most bytes a buffer keeps between requests. Reason: one large batch must not hold its memory for ever; what a
 /// usual request needs is a hundredth of this.
-const BUFFER_BYTES_KEPT: usize = 1 << 20;
+pub(super) const BUFFER_BYTES_KEPT: usize = 1 << 20;
 
 /// What a payload is and what its answer should be.
 #[derive(Debug, Clone, Copy)]
@@ -44,15 +44,28 @@ pub struct Prediction {
 }
 
 /// A thread's buffers. Between [`decode`](Self::decode) and [`score`](Self::score) it holds the rows of one request.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Session {
+    buffer_bytes_kept: usize,
     rows: DMatrix,
     predictions: Predictions,
     unpacked: Vec<u8>,
     encoded: Vec<u8>,
 }
 
+impl Default for Session {
+    fn default() -> Self {
+        Self::keeping(BUFFER_BYTES_KEPT)
+    }
+}
+
 impl Session {
+    /// Buffers of which each keeps at most so many bytes between requests.
+    pub(super) fn keeping(buffer_bytes_kept: usize) -> Self {
+        let (rows, predictions) = (DMatrix::new(), Predictions::new());
+        Self { buffer_bytes_kept, rows, predictions, unpacked: Vec::new(), encoded: Vec::new() }
+    }
+
     /// Reads `body` into this session's rows, and says how long that took.
     ///
     /// # Errors
@@ -117,21 +130,22 @@ impl Session {
         let result = catch_unwind(AssertUnwindSafe(|| work(&mut *self)));
         result.unwrap_or_else(|_| {
             tracing::error!("a prediction panicked; its request is answered with an error");
-            *self = Self::default();
+            *self = Self::keeping(self.buffer_bytes_kept);
             Err(Error::Panicked)
         })
     }
 
     /// Gives back what a large request made the buffers grow to.
     pub(super) fn trim(&mut self) {
-        if size_of_val(self.rows.values()) + size_of_val(self.rows.indices()) > BUFFER_BYTES_KEPT {
+        let kept = self.buffer_bytes_kept;
+        if size_of_val(self.rows.values()) + size_of_val(self.rows.indices()) > kept {
             self.rows = DMatrix::new();
         }
-        if self.predictions.fields().iter().any(|field| size_of_val(&*field.values) > BUFFER_BYTES_KEPT) {
+        if self.predictions.fields().iter().any(|field| size_of_val(&*field.values) > kept) {
             self.predictions = Predictions::new();
         }
         for buffer in [&mut self.unpacked, &mut self.encoded] {
-            if buffer.capacity() > BUFFER_BYTES_KEPT {
+            if buffer.capacity() > kept {
                 *buffer = Vec::new();
             }
         }

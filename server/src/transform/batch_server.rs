@@ -25,6 +25,10 @@ const BODY_BYTES_MAX: usize = 100 * MIB;
 
 const _: () = assert!(RESPONSE_BYTES_MAX >= BODY_BYTES_MAX);
 
+/// The most bytes that a buffer of the pool's threads keeps between calls. Reason: the rows of the default payload (6 MiB of CSV are
+/// 3 MiB of rows), so that a batch does not grow them anew; those of the largest are given back.
+const BUFFER_BYTES_KEPT: usize = 16 * MIB;
+
 /// How long a call waits before it asks a full pool again. Reason: we are the pool's own client, so a full queue is no failure;
 /// this is about what a batch takes to be scored.
 const FULL_PAUSE: Duration = Duration::from_millis(5);
@@ -63,7 +67,9 @@ impl BatchServer {
     pub fn start_with(workers: usize, queue_length: usize, priority: Priority) -> io::Result<Arc<Self>> {
         // Numbers of its own: the page's are those of the pool that answers requests.
         let metrics = Arc::new(Metrics::default());
-        let options = ModelServerOptions { workers, priority, queue_length, body_bytes_max: BODY_BYTES_MAX };
+        let (body_bytes_max, buffer_bytes_kept) = (BODY_BYTES_MAX, BUFFER_BYTES_KEPT);
+        let options =
+            ModelServerOptions { workers, priority, queue_length, body_bytes_max, buffer_bytes_kept };
         let server = ModelServer::start(options, Arc::clone(&metrics))?;
         Ok(Arc::new(Self { server, metrics, workers, next: AtomicU64::new(0) }))
     }
