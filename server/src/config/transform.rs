@@ -78,7 +78,7 @@ pub struct TransformArgs {
     /// None or Line: whether each answer ends with a newline; standard output by default has lines.
     #[arg(long, value_name = "WORD", value_parser = words::assemble_with)]
     assemble_with: Option<AssembleWith>,
-    /// What of a record is sent, as a JSONPath: $[1:], $.features, …
+    /// What of a record is sent, as a JSONPath: `$[1:]`, `$.features`, …
     #[arg(long, value_name = "PATH")]
     input_filter: Option<String>,
     /// What of the answer, or of record and answer joined, is written.
@@ -87,7 +87,7 @@ pub struct TransformArgs {
     /// None or Input: Input joins each record with its answer.
     #[arg(long, value_name = "WORD", value_parser = words::join_source, default_value = "None")]
     join_source: JoinSource,
-    /// Slices of paths contain their end: $[1:4] has element 4.
+    /// Slices of paths contain their end: `$[1:4]` has element 4.
     #[arg(long, value_parser = boolean, num_args = 0..=1, default_missing_value = "true", default_value = "false")]
     jsonpath_slice_inclusive: bool,
     /// Write an id and the job's start with each record.
