@@ -4,6 +4,7 @@ import copy
 import json
 import pathlib
 import re
+import subprocess
 
 import jsonschema
 import kubernetes_validate
@@ -50,7 +51,7 @@ def test_manifests_are_valid(document):
 def test_all_kinds_are_there():
     kinds = sorted({item.values[0]["kind"] for item in documents()})
     assert kinds == [
-        "ConfigMap", "Deployment", "HorizontalPodAutoscaler", "PodDisruptionBudget", "ScaledObject", "Service",
+        "ConfigMap", "Deployment", "HorizontalPodAutoscaler", "Job", "PodDisruptionBudget", "ScaledObject", "Service",
     ]
 
 
@@ -105,12 +106,27 @@ def test_all_scale_the_same_deployment_by_the_same_metric():
         reference = scaler["spec"]["scaleTargetRef"]
         assert (reference["kind"], reference["name"]) == ("Deployment", name)
     assert hpa["spec"]["metrics"][0]["pods"]["metric"]["name"] == METRIC
-    (adapter,) = of_kind("ConfigMap")
+    (adapter,) = [item for item in of_kind("ConfigMap") if "config.yaml" in item["data"]]
     (rule,) = yaml.safe_load(adapter["data"]["config.yaml"])["rules"]
     assert rule["name"]["as"] == METRIC and rule["seriesQuery"].startswith(METRIC + "{")
     prometheus, push = of_kind("ScaledObject")
     assert METRIC in prometheus["spec"]["triggers"][0]["metadata"]["query"]
     assert {trigger["metadata"]["metric"] for trigger in push["spec"]["triggers"]} == {"concurrency", "backlog"}
+
+
+def test_a_transforms_pods_are_its_shards_and_its_settings_are_flags():
+    transform, merge = of_kind("Job")
+    for job in (transform, merge):
+        (container,) = job["spec"]["template"]["spec"]["containers"]
+        assert container["command"] == ["clary", "transform"]
+        assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    (shards,), (merging,) = [job["spec"]["template"]["spec"]["containers"][0]["args"] for job in (transform, merge)]
+    assert (shards, merging) == (f"--shard=auto/{transform['spec']['completions']}", "--merge")
+    assert transform["spec"]["completionMode"] == "Indexed" and merge["spec"]["suspend"]
+    (settings,) = [item["data"] for item in of_kind("ConfigMap") if "CLARY_MODEL" in item["data"]]
+    usage = subprocess.run([harness.program("clary"), "transform", "--help"], capture_output=True, text=True, check=True)
+    names = {name for name in settings if name.startswith("CLARY_")}
+    assert names <= set(re.findall(r"\bCLARY_[A-Z_]+\b", usage.stdout))
 
 
 def test_the_server_has_what_the_manifests_ask_for(tmp_path):
