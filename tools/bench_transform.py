@@ -3,6 +3,9 @@ on all cores, beside its stages alone (the store's reading; decoding and scoring
 with XGBoost itself, which reads the same file in chunks in as many processes as there are cores.
 
 Run it with `make bench-transform`. Slices in turn, medians; every arm's rows and sum of scores are held to the others'.
+
+Seconds are what each program says of itself, from when its model is loaded: the start is left out in every arm. Processor time is
+of whole programs, the start counted in every arm.
 """
 
 import argparse
@@ -51,32 +54,42 @@ def make(folder, megabytes):
     return ROWS * copies, float(booster.inplace_predict(rows).astype(np.float64).sum()) * copies
 
 
-def measured(command):
-    """Runs it; gives what it printed, its seconds and its seconds of processor time."""
-    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    done = subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, check=True)
-    taken, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
-    return done.stdout, taken, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+def cpu_s():
+    """Processor time of all programs that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def measured(*commands):
+    """Runs them side by side; gives what each printed, and their seconds of processor time."""
+    before = cpu_s()
+    running = [subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE) for command in commands]
+    printed = [process.communicate()[0] for process in running]
+    for process in running:
+        if process.returncode != 0:
+            raise subprocess.CalledProcessError(process.returncode, process.args)
+    return printed, cpu_s() - before
 
 
 def clary(folder):
-    """The whole of it: file in, file out. Its own report says how long the transform took, the program's start left out."""
+    """The whole of it: file in, file out; its report says how long it took."""
     report = folder / "report.json"
     command = [harness.program("clary"), "transform", "--model", folder / "model.tar.gz"]
     command += ["--input", folder / "in", "--output", folder / "out", "--content-type", "text/csv", "--accept", "text/csv"]
     command += ["--split-type", "Line", "--assemble-with", "Line", "--max-concurrent-transforms", CORES]
     command += ["--report", report, "--progress", "none", "--overwrite"]
-    _, taken, cpu = measured(command)
+    _, cpu = measured(command)
     scores = np.loadtxt(folder / "out" / "rows.csv.out", dtype=np.float64)
     (folder / "out" / "rows.csv.out").unlink()
-    assert json.loads(report.read_text())["records"] == len(scores)
-    return taken, cpu, len(scores), float(scores.sum())
+    told = json.loads(report.read_text())
+    assert told["records"] == len(scores)
+    return told["seconds"], cpu, len(scores), float(scores.sum())
 
 
 def stage(folder, *arguments):
     """One stage alone, by the example program that is built of the transform's own parts."""
     program = harness.program("examples/transform_stages")
-    printed, _, cpu = measured([program, arguments[0], folder / "in" / "rows.csv", *arguments[1:]])
+    (printed,), cpu = measured([program, arguments[0], folder / "in" / "rows.csv", *arguments[1:]])
     found = json.loads(printed)
     return found["seconds"], cpu, found["rows"], found["sum"]
 
@@ -88,7 +101,7 @@ def python_share(path, model, begin, end, out):
     booster = xgboost.Booster()
     booster.load_model(model)
     booster.set_param({"nthread": 1})
-    rows, total = 0, 0.0
+    began, rows, total = time.perf_counter(), 0, 0.0
     with open(path, "rb") as file, open(out, "w") as answers:
         file.seek(begin)
         while file.tell() < end:
@@ -99,11 +112,11 @@ def python_share(path, model, begin, end, out):
             scores = booster.inplace_predict(frame.to_numpy())
             answers.write("\n".join(map(str, scores.tolist())) + "\n")
             rows, total = rows + len(scores), total + float(scores.astype(np.float64).sum())
-    print(json.dumps({"rows": rows, "sum": total}))
+    print(json.dumps({"seconds": time.perf_counter() - began, "rows": rows, "sum": total}))
 
 
 def python(folder):
-    """As many processes as cores, each a share of the file."""
+    """As many processes as cores, each a share of the file; the slowest says how long they took."""
     path = folder / "in" / "rows.csv"
     size = path.stat().st_size
     cuts = [0]
@@ -113,14 +126,10 @@ def python(folder):
             file.readline()
             cuts.append(file.tell())
     cuts.append(size)
-    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     arguments = lambda share: ["--share", path, folder / "model.ubj", cuts[share], cuts[share + 1], folder / f"py{share}"]
-    shares = [
-        subprocess.Popen([sys.executable, __file__, *map(str, arguments(share))], stdout=subprocess.PIPE) for share in range(CORES)
-    ]
-    found = [json.loads(share.communicate()[0]) for share in shares]
-    taken, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    printed, cpu = measured(*([sys.executable, __file__, *arguments(share)] for share in range(CORES)))
+    found = [json.loads(said) for said in printed]
+    taken = max(share["seconds"] for share in found)
     return taken, cpu, sum(share["rows"] for share in found), sum(share["sum"] for share in found)
 
 
