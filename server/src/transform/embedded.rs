@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
-use object_store::{MultipartId, ObjectStore, PutMultipartOptions, PutPayload, PutResult, Result};
+use object_store::{MultipartId, ObjectStore, PutResult, Result};
 use objects::{Bucket, Directory};
 use transform::store::{Standing, UnfinishedUpload};
 use transform::{Store, Uploads};
@@ -13,47 +13,14 @@ use transform::{Store, Uploads};
 /// A bucket of the embedded store.
 pub(crate) fn store(directory: &Arc<Directory>, bucket: &str) -> Store {
     let bucket = Bucket::new(directory, bucket);
-    let objects: Arc<dyn ObjectStore> = Arc::new(bucket.clone());
-    Store { objects, uploads: Arc::new(EmbeddedUploads(bucket)) }
+    let store = Arc::new(bucket.clone());
+    let (objects, parts) = (Arc::clone(&store) as Arc<dyn ObjectStore>, store as Arc<dyn MultipartStore>);
+    Store { objects, parts, uploads: Arc::new(EmbeddedUploads(bucket)) }
 }
 
 /// Uploads to a bucket of the embedded store.
 #[derive(Debug)]
 struct EmbeddedUploads(Bucket);
-
-#[async_trait]
-impl MultipartStore for EmbeddedUploads {
-    async fn create_multipart(&self, path: &Path) -> Result<MultipartId> {
-        self.0.create_multipart(path).await
-    }
-
-    async fn create_multipart_opts(&self, path: &Path, options: PutMultipartOptions) -> Result<MultipartId> {
-        self.0.create_multipart_opts(path, options).await
-    }
-
-    async fn put_part(
-        &self,
-        path: &Path,
-        id: &MultipartId,
-        index: usize,
-        data: PutPayload,
-    ) -> Result<PartId> {
-        self.0.put_part(path, id, index, data).await
-    }
-
-    async fn complete_multipart(
-        &self,
-        path: &Path,
-        id: &MultipartId,
-        parts: Vec<PartId>,
-    ) -> Result<PutResult> {
-        self.0.complete_multipart(path, id, parts).await
-    }
-
-    async fn abort_multipart(&self, path: &Path, id: &MultipartId) -> Result<()> {
-        self.0.abort_multipart(path, id).await
-    }
-}
 
 #[async_trait]
 impl Uploads for EmbeddedUploads {

@@ -24,6 +24,8 @@ pub struct Store {
     /// Its objects.
     pub objects: Arc<dyn ObjectStore>,
     /// Its uploads in parts.
+    pub parts: Arc<dyn MultipartStore>,
+    /// What it says of them, and how one is completed.
     pub uploads: Arc<dyn Uploads>,
 }
 
@@ -40,7 +42,11 @@ impl Store {
     /// When `root` is not there.
     pub fn directory(root: &std::path::Path) -> object_store::Result<Self> {
         let directory = Arc::new(directory::DirectoryStore::open(root)?);
-        Ok(Self { objects: Arc::clone(&directory) as Arc<dyn ObjectStore>, uploads: directory })
+        Ok(Self {
+            objects: Arc::clone(&directory) as Arc<dyn ObjectStore>,
+            parts: Arc::clone(&directory) as Arc<dyn MultipartStore>,
+            uploads: directory,
+        })
     }
 
     /// The bucket that `builder` describes. Its HTTP connector is replaced by one that shares its client with requests that
@@ -55,14 +61,15 @@ impl Store {
     /// A store in memory that starts empty. For tests.
     pub fn memory() -> Self {
         let memory = Arc::new(memory::MemoryStore::default());
-        Self { objects: memory.objects(), uploads: memory }
+        let parts = Arc::clone(&memory) as Arc<dyn MultipartStore>;
+        Self { objects: memory.objects(), parts, uploads: memory }
     }
 }
 
 /// Uploads in parts, of which the unfinished can be listed: an upload whose creation was answered to a process that is gone, or
 /// whose answer was lost, is found and ended.
 #[async_trait]
-pub trait Uploads: MultipartStore {
+pub trait Uploads: Send + Sync + 'static {
     /// The unfinished uploads of keys that begin with `prefix` (a string, not a folder).
     async fn unfinished(&self, prefix: &str) -> object_store::Result<Vec<UnfinishedUpload>>;
 
@@ -87,10 +94,7 @@ pub trait Uploads: MultipartStore {
         id: &MultipartId,
         parts: Vec<PartId>,
         standing: &Standing,
-    ) -> object_store::Result<PutResult> {
-        let _ = standing;
-        self.complete_multipart(path, id, parts).await
-    }
+    ) -> object_store::Result<PutResult>;
 }
 
 /// Some of a store's objects.

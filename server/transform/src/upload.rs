@@ -310,7 +310,7 @@ impl Target {
     /// Ends an upload, if it is under way.
     async fn abort(&self, id: &str) -> Result<(), WriteError> {
         let id = id.to_owned();
-        match retried(0, || self.store.uploads.abort_multipart(self.output(), &id)).await {
+        match retried(0, || self.store.parts.abort_multipart(self.output(), &id)).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(self.failed()(error)),
         }

@@ -19,6 +19,7 @@ use crate::object::{ObjectError, Places, Task, Work, rejected_key, transform};
 use crate::progress::{Failure, Progress};
 use crate::read::{ReadOptions, ReadSpan};
 use crate::settings::{BatchStrategy, MIB, PayloadLimit, Settings};
+use crate::store::Store;
 use crate::upload::retry::retried;
 
 impl<M: Model> Job<M> {
@@ -231,7 +232,7 @@ impl<M: Model> Running<M> {
         let rejected = Path::parse(rejected_key(output.as_ref())).ok();
         for key in [Some(output.clone()), rejected].into_iter().flatten() {
             for id in self.stale.remove(&key).into_iter().flatten() {
-                if let Err(error) = self.job.output.uploads.abort_multipart(&key, &id).await {
+                if let Err(error) = self.job.output.parts.abort_multipart(&key, &id).await {
                     tracing::warn!(%key, %error, "an unfinished upload is left behind");
                 }
             }
@@ -325,7 +326,7 @@ impl<M: Model> Running<M> {
         if old.is_empty() {
             return;
         }
-        let uploads = &self.job.output.uploads;
+        let Store { parts, uploads, .. } = &self.job.output;
         let left = match uploads.unfinished(self.job.output_prefix.as_ref()).await {
             Ok(left) => left,
             Err(error) => {
@@ -334,7 +335,7 @@ impl<M: Model> Running<M> {
             }
         };
         for upload in left.iter().filter(|upload| old.contains(&upload.id)) {
-            if let Err(error) = uploads.abort_multipart(&upload.path, &upload.id).await {
+            if let Err(error) = parts.abort_multipart(&upload.path, &upload.id).await {
                 tracing::warn!(key = %upload.path, %error, "an unfinished upload is left behind");
             }
         }

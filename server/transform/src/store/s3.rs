@@ -14,9 +14,7 @@ use object_store::client::{HttpClient, HttpConnector, ReqwestConnector};
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
 use object_store::signer::{SignedUrlOptions, Signer};
-use object_store::{
-    ClientConfigKey, ClientOptions, Error, MultipartId, PutMultipartOptions, PutPayload, PutResult, Result,
-};
+use object_store::{ClientConfigKey, ClientOptions, Error, MultipartId, PutResult, Result};
 use serde::Deserialize;
 
 use super::{Listed, Page, Standing, Store, UnfinishedUpload, Uploads};
@@ -52,6 +50,7 @@ pub(super) fn open(builder: AmazonS3Builder) -> Result<Store> {
     let client = connector.client().ok_or_else(|| failure("expected a client, found none made"))?;
     Ok(Store {
         objects: Arc::new(objects),
+        parts: Arc::new(s3.clone()),
         uploads: Arc::new(S3Uploads { s3, client, is_unsigned, is_directory }),
     })
 }
@@ -128,40 +127,6 @@ impl S3Uploads {
 }
 
 #[async_trait]
-impl MultipartStore for S3Uploads {
-    async fn create_multipart(&self, path: &Path) -> Result<MultipartId> {
-        self.s3.create_multipart(path).await
-    }
-
-    async fn create_multipart_opts(&self, path: &Path, options: PutMultipartOptions) -> Result<MultipartId> {
-        self.s3.create_multipart_opts(path, options).await
-    }
-
-    async fn put_part(
-        &self,
-        path: &Path,
-        id: &MultipartId,
-        index: usize,
-        data: PutPayload,
-    ) -> Result<PartId> {
-        self.s3.put_part(path, id, index, data).await
-    }
-
-    async fn complete_multipart(
-        &self,
-        path: &Path,
-        id: &MultipartId,
-        parts: Vec<PartId>,
-    ) -> Result<PutResult> {
-        self.s3.complete_multipart(path, id, parts).await
-    }
-
-    async fn abort_multipart(&self, path: &Path, id: &MultipartId) -> Result<()> {
-        self.s3.abort_multipart(path, id).await
-    }
-}
-
-#[async_trait]
 impl Uploads for S3Uploads {
     async fn unfinished(&self, prefix: &str) -> Result<Vec<UnfinishedUpload>> {
         let (mut found, mut key, mut id) = (Vec::new(), String::new(), String::new());
@@ -214,7 +179,7 @@ impl Uploads for S3Uploads {
                 let value = HeaderValue::from_str(e_tag).map_err(|error| failure(error.to_string()))?;
                 (header::IF_MATCH, value)
             }
-            Standing::Unversioned => return self.complete_multipart(path, id, parts).await,
+            Standing::Unversioned => return self.s3.complete_multipart(path, id, parts).await,
         };
         let query = [("uploadId", id.as_str())];
         let answer = self.request(Method::POST, path, &query, Some(condition), completion(&parts)).await?;

@@ -47,7 +47,7 @@ impl Flight {
         let create = || {
             let mut options = PutMultipartOptions::from(target.attributes(Some(&mark)));
             options.extensions.insert(target.part_sizes);
-            target.store.uploads.create_multipart_opts(target.output(), options)
+            target.store.parts.create_multipart_opts(target.output(), options)
         };
         let id = retry::retried(0, create).await.map_err(target.failed())?;
         let line = Line::Begun {
@@ -174,7 +174,7 @@ async fn store_part(
     let payload = PutPayload::from(bytes.clone());
     let length = payload.content_length();
     let index = part.number as usize - 1;
-    let put = || target.store.uploads.put_part(target.output(), &id, index, payload.clone());
+    let put = || target.store.parts.put_part(target.output(), &id, index, payload.clone());
     match retry::retried(length, put).await {
         Ok(stored) => part.part_e_tag = stored.content_id,
         Err(object_store::Error::NotFound { .. }) => {

@@ -51,7 +51,7 @@ pub(super) async fn others(target: &Target, ours: &MultipartId) -> Option<bool> 
 async fn end(store: &Store, uploads: &[UnfinishedUpload]) -> Result<()> {
     stream::iter(uploads.iter().cloned().map(Ok))
         .try_for_each_concurrent(ABORTS_AT_ONCE, |upload| async move {
-            match retry::retried(0, || store.uploads.abort_multipart(&upload.path, &upload.id)).await {
+            match retry::retried(0, || store.parts.abort_multipart(&upload.path, &upload.id)).await {
                 Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
                 Err(error) => Err(error),
             }

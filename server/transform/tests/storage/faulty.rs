@@ -54,7 +54,12 @@ impl Faulty {
     }
 
     pub(crate) fn store(&self) -> Store {
-        Store { objects: Arc::new(self.clone()), uploads: Arc::new(self.clone()) }
+        let faulty = Arc::new(self.clone());
+        Store {
+            objects: Arc::clone(&faulty) as Arc<dyn ObjectStore>,
+            parts: Arc::clone(&faulty) as Arc<dyn MultipartStore>,
+            uploads: faulty,
+        }
     }
 
     /// From operation `first` on, `count` operations meet `fault`.
@@ -133,11 +138,11 @@ impl fmt::Debug for Faulty {
 #[async_trait]
 impl MultipartStore for Faulty {
     async fn create_multipart(&self, path: &Path) -> Result<MultipartId> {
-        self.operation(self.0.store.uploads.create_multipart(path)).await
+        self.operation(self.0.store.parts.create_multipart(path)).await
     }
 
     async fn create_multipart_opts(&self, path: &Path, options: PutMultipartOptions) -> Result<MultipartId> {
-        self.operation(self.0.store.uploads.create_multipart_opts(path, options)).await
+        self.operation(self.0.store.parts.create_multipart_opts(path, options)).await
     }
 
     async fn put_part(
@@ -147,7 +152,7 @@ impl MultipartStore for Faulty {
         index: usize,
         data: PutPayload,
     ) -> Result<PartId> {
-        self.operation(self.0.store.uploads.put_part(path, id, index, data)).await
+        self.operation(self.0.store.parts.put_part(path, id, index, data)).await
     }
 
     async fn complete_multipart(
@@ -156,11 +161,11 @@ impl MultipartStore for Faulty {
         id: &MultipartId,
         parts: Vec<PartId>,
     ) -> Result<PutResult> {
-        self.operation(self.0.store.uploads.complete_multipart(path, id, parts)).await
+        self.operation(self.0.store.parts.complete_multipart(path, id, parts)).await
     }
 
     async fn abort_multipart(&self, path: &Path, id: &MultipartId) -> Result<()> {
-        self.operation(self.0.store.uploads.abort_multipart(path, id)).await
+        self.operation(self.0.store.parts.abort_multipart(path, id)).await
     }
 }
 

@@ -99,7 +99,7 @@ async fn an_upload_that_is_gone_is_begun_anew() {
     let (store, place) = (Store::memory(), Place::File(folder.path().join("journal")));
     drop(resumed(&script, &store, &place).await);
     for upload in store.uploads.unfinished("").await.unwrap() {
-        store.uploads.abort_multipart(&upload.path, &upload.id).await.unwrap();
+        store.parts.abort_multipart(&upload.path, &upload.id).await.unwrap();
     }
     let (journal, done) = Journal::open(place.clone(), "job", "settings").await.unwrap();
     let target = script.target(store.clone(), journal);

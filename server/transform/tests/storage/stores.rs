@@ -18,13 +18,13 @@ async fn with_each<F: Future<Output = ()>>(check: impl Fn(Store) -> F) {
 async fn begun(store: &Store, path: &Path) -> String {
     let mut options = PutMultipartOptions::default();
     options.extensions.insert(PartSizes::from_first(4));
-    store.uploads.create_multipart_opts(path, options).await.unwrap()
+    store.parts.create_multipart_opts(path, options).await.unwrap()
 }
 
 async fn uploaded(store: &Store, path: &Path) -> (String, Vec<PartId>) {
     let id = begun(store, path).await;
-    let two = store.uploads.put_part(path, &id, 1, PutPayload::from("two")).await.unwrap();
-    let one = store.uploads.put_part(path, &id, 0, PutPayload::from("one,")).await.unwrap();
+    let two = store.parts.put_part(path, &id, 1, PutPayload::from("two")).await.unwrap();
+    let one = store.parts.put_part(path, &id, 0, PutPayload::from("one,")).await.unwrap();
     (id, vec![one, two])
 }
 
@@ -58,11 +58,11 @@ async fn unfinished_uploads_are_found_by_what_their_keys_begin_with() {
         check("out/a.out", &expected[..1]).await;
         check("none/", &[]).await;
         let first = &expected[0];
-        store.uploads.abort_multipart(&first.path, &first.id).await.unwrap();
+        store.parts.abort_multipart(&first.path, &first.id).await.unwrap();
         check("out/", &expected[1..2]).await;
-        let again = store.uploads.abort_multipart(&first.path, &first.id).await;
+        let again = store.parts.abort_multipart(&first.path, &first.id).await;
         assert!(matches!(again, Err(Error::NotFound { .. })), "{again:?}");
-        let late = store.uploads.put_part(&first.path, &first.id, 0, PutPayload::from("late")).await;
+        let late = store.parts.put_part(&first.path, &first.id, 0, PutPayload::from("late")).await;
         assert!(matches!(late, Err(Error::NotFound { .. })), "{late:?}");
     })
     .await;
@@ -134,16 +134,16 @@ async fn a_directory_refuses_what_are_not_its_parts() {
     let (id, mut parts) = uploaded(&store, &path).await;
     for (part, wrong) in [(0, "3"), (0, "5"), (1, "5"), (1, "x"), (1, "-1")] {
         let right = std::mem::replace(&mut parts[part], PartId { content_id: wrong.into() });
-        let refused = store.uploads.complete_multipart(&path, &id, parts.clone()).await;
+        let refused = store.parts.complete_multipart(&path, &id, parts.clone()).await;
         let message = refused.expect_err(wrong).to_string();
         assert!(message.contains(&format!("part {}: expected 4 bytes", part + 1)), "{message}");
         parts[part] = right;
     }
     for id in ["", "x", "../../../etc", "0123456789abcdef-", "0123456789abcdef"] {
-        let refused = store.uploads.abort_multipart(&path, &id.to_owned()).await;
+        let refused = store.parts.abort_multipart(&path, &id.to_owned()).await;
         assert!(matches!(refused, Err(Error::NotFound { .. })), "{id}: {refused:?}");
     }
-    store.uploads.complete_multipart(&path, &id, parts).await.unwrap();
+    store.parts.complete_multipart(&path, &id, parts).await.unwrap();
     assert_eq!(text(&store, &path).await, "one,two");
     assert!(Store::directory(&scratch.path().join("none")).is_err());
 }
@@ -154,9 +154,9 @@ async fn a_shorter_last_part_replaces_a_longer_one() {
     let store = Store::directory(scratch.path()).unwrap();
     let path = Path::from("key");
     let (id, mut parts) = uploaded(&store, &path).await;
-    parts[1] = store.uploads.put_part(&path, &id, 1, PutPayload::from("2")).await.unwrap();
+    parts[1] = store.parts.put_part(&path, &id, 1, PutPayload::from("2")).await.unwrap();
     let overwrite = Standing::Unversioned;
     assert_eq!(overwrite.put_mode(), PutMode::Overwrite);
-    store.uploads.complete_multipart(&path, &id, parts).await.unwrap();
+    store.parts.complete_multipart(&path, &id, parts).await.unwrap();
     assert_eq!(text(&store, &path).await, "one,2");
 }
