@@ -75,6 +75,16 @@ def hosted_models(platform, model_url, cancer):
     return "hosting-good", "hosting-other", "hosting-narrow"
 
 
+@pytest.fixture(scope="module")
+def store(request, platform, model_url):
+    """The platform, with the bucket and the model that a module of transforms names, and an endpoint of the same model: the oracle."""
+    bucket, model = request.module.BUCKET, request.module.MODEL
+    platform.s3.create_bucket(Bucket=bucket)
+    platform.deploy(model, model_url)
+    yield platform
+    platform.delete_endpoint(model)
+
+
 @pytest.fixture(scope="session")
 def row(cancer):
     """The first row, as CSV."""

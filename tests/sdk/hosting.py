@@ -161,6 +161,26 @@ class Clients:
         assert described["TransformJobStatus"] == expected, described
         return described
 
+    def transform_folder(self, bucket, name, model, source=None, expected="Completed", **members):
+        """A job to `<name>/out` of a bucket, from `<name>/in/` of it where no source is given; gives its description and its
+        outputs."""
+        source = f"s3://{bucket}/{name}/in/" if source is None else source
+        described = self.transform(name, model, source, f"s3://{bucket}/{name}/out", expected, **members)
+        return described, self.outputs(bucket, name)
+
+    def outputs(self, bucket, name):
+        """The objects below `<name>/out/` of a bucket, by their names there."""
+        folder = f"{name}/out/"
+        return {key.removeprefix(folder): body for key, body in self.objects(bucket, folder).items()}
+
+    def transform_logs(self, name):
+        """The messages of a transform job by their streams, which are sorted."""
+        logs, group = client(self.server, "logs"), {"logGroupName": "/aws/sagemaker/TransformJobs"}
+        found = logs.describe_log_streams(**group, logStreamNamePrefix=f"{name}/", orderBy="LogStreamName")
+        streams = [stream["logStreamName"] for stream in found["logStreams"]]
+        read = lambda stream: logs.get_log_events(**group, logStreamName=stream, startFromHead=True)["events"]
+        return {stream: [event["message"] for event in read(stream)] for stream in streams}
+
     def objects(self, bucket, prefix=""):
         """The keys below a prefix, and the bytes of each."""
         pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)

@@ -11,7 +11,7 @@ import pytest
 
 import harness
 import hosting
-from endpoints import refused
+from endpoints import invoke, refused
 
 BUCKET = "transforms"
 MODEL = "transform"
@@ -20,43 +20,25 @@ LINES = {"ContentType": "text/csv", "SplitType": "Line", "AssembleWith": "Line"}
 SEE_LOGS = "See job logs for more information"
 
 
-@pytest.fixture(scope="module")
-def store(platform, model_url):
-    """The platform, with a bucket, a model, and an endpoint of the same model: the oracle."""
-    platform.s3.create_bucket(Bucket=BUCKET)
-    platform.deploy(MODEL, model_url)
-    yield platform
-    platform.delete_endpoint(MODEL)
-
-
 def put(platform, **objects):
     """Objects by key, `__` in place of a slash and `_csv` in place of `.csv`."""
     for key, body in objects.items():
         platform.s3.put_object(Bucket=BUCKET, Key=key.replace("__", "/").replace("_csv", ".csv"), Body=body)
 
 
-def online(platform, body, content_type="text/csv", accept="text/csv", endpoint=MODEL):
+def online(platform, body, content_type="text/csv", accept="text/csv"):
     """What the endpoint answers."""
-    answer = platform.runtime.invoke_endpoint(EndpointName=endpoint, Body=body, ContentType=content_type, Accept=accept)
-    return answer["Body"].read()
+    return invoke(platform, MODEL, body, ContentType=content_type, Accept=accept)["Body"].read()
 
 
 def transform(platform, name, source=None, expected="Completed", **members):
     """A job from `<name>/in/` to `<name>/out`; gives its description and its outputs by their names."""
-    source = f"s3://{BUCKET}/{name}/in/" if source is None else source
-    described = platform.transform(name, MODEL, source, f"s3://{BUCKET}/{name}/out", expected, **members)
-    objects = platform.objects(BUCKET, f"{name}/out/")
-    return described, {key.removeprefix(f"{name}/out/"): body for key, body in objects.items()}
+    return platform.transform_folder(BUCKET, name, MODEL, source, expected, **members)
 
 
 def data_log(platform, name):
     """The lines of a job's data log."""
-    logs = hosting.client(platform.server, "logs")
-    group = "/aws/sagemaker/TransformJobs"
-    streams = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=f"{name}/")["logStreams"]
-    stream = next(stream["logStreamName"] for stream in streams if stream["logStreamName"].endswith("/data-log"))
-    events = logs.get_log_events(logGroupName=group, logStreamName=stream, startFromHead=True)["events"]
-    return [event["message"] for event in events]
+    return next(messages for stream, messages in platform.transform_logs(name).items() if stream.endswith("/data-log"))
 
 
 # Answers.

@@ -22,14 +22,6 @@ LINES = {"ContentType": "text/csv", "Accept": "text/csv", "SplitType": "Line", "
 
 
 @pytest.fixture(scope="module")
-def store(platform, model_url):
-    platform.s3.create_bucket(Bucket=BUCKET)
-    platform.deploy(MODEL, model_url)
-    yield platform
-    platform.delete_endpoint(MODEL)
-
-
-@pytest.fixture(scope="module")
 def online(store):
     """The endpoint's answer, None where it refuses; each body is asked once."""
     known = {}
@@ -75,7 +67,7 @@ def test_random_jobs_are_what_the_second_implementation_says(store, online, canc
     store.sagemaker.create_transform_job(**ask_transform(name, members))
     expected = {key: output_of(body, online, members) for key, body in objects.items()}
     described = store.transformed(name, "Failed" if None in expected.values() else "Completed")
-    found = {key.removeprefix(f"{name}/out/"): body for key, body in store.objects(BUCKET, f"{name}/out/").items()}
+    found = store.outputs(BUCKET, name)
     is_json = members["ContentType"] == "application/jsonlines" and "OutputFilter" in members
     for key, body in expected.items():
         out = found.get(f"{key}.out")
@@ -93,10 +85,7 @@ def test_random_jobs_are_what_the_second_implementation_says(store, online, canc
 
 def attempt(store, name, source=None, expected="Completed", **members):
     """A job of one bucket; its description and outputs."""
-    source = f"s3://{BUCKET}/{name}/in/" if source is None else source
-    described = store.transform(name, MODEL, source, f"s3://{BUCKET}/{name}/out", expected, **{**LINES, **members})
-    outputs = store.objects(BUCKET, f"{name}/out/")
-    return described, {key.removeprefix(f"{name}/out/"): body for key, body in outputs.items()}
+    return store.transform_folder(BUCKET, name, MODEL, source, expected, **{**LINES, **members})
 
 
 @pytest.fixture(scope="module")
@@ -191,15 +180,11 @@ def test_a_failed_job_is_told_of_in_full(store, lines, answer, online):
     assert out == {"a.csv.out": answer}
     assert described["FailureReason"].startswith("ClientError: See job logs for more information")
     assert len(described["FailureReason"]) <= 1024
-    logs = hosting.client(store.server, "logs")
-    group = {"logGroupName": "/aws/sagemaker/TransformJobs"}
-    streams = logs.describe_log_streams(**group, logStreamNamePrefix="told/", orderBy="LogStreamName")["logStreams"]
-    model, data = [stream["logStreamName"] for stream in streams]
+    (model, model_log), (data, data_log) = store.transform_logs("told").items()
     epoch = int(described["CreationTime"].timestamp())
     assert re.fullmatch(rf"told/i-[0-9a-f]{{17}}-{epoch}", model) and data == model + "/data-log"
-    read = lambda stream: [event["message"] for event in logs.get_log_events(**group, logStreamName=stream, startFromHead=True)["events"]]
-    assert any("1 of 4 objects done, 3 failed" in line for line in read(model)), read(model)
-    first, *rest = read(data)
+    assert any("1 of 4 objects done, 3 failed" in line for line in model_log), model_log
+    first, *rest = data_log
     stamp = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}:\[sagemaker logs\]: "
     assert re.fullmatch(stamp + "MaxConcurrentTransforms=3, MaxPayloadInMB=1, BatchStrategy=MULTI_RECORD", first)
     said = [re.sub("^" + stamp, "", line) for line in rest if re.match(stamp, line)]

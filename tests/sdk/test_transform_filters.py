@@ -6,18 +6,11 @@ import json
 import numpy as np
 import pytest
 
+from endpoints import invoke
 
 BUCKET = "transform-filters"
 MODEL = "transform-filters"
 LINE = {"SplitType": "Line", "AssembleWith": "Line"}
-
-
-@pytest.fixture(scope="module")
-def store(platform, model_url):
-    platform.s3.create_bucket(Bucket=BUCKET)
-    platform.deploy(MODEL, model_url)
-    yield platform
-    platform.delete_endpoint(MODEL)
 
 
 @pytest.fixture(scope="module")
@@ -34,17 +27,15 @@ def run(store, jobs):
     def run(body, content_type, expected="Completed", **members):
         name = jobs()
         store.s3.put_object(Bucket=BUCKET, Key=f"{name}/in/a", Body=body)
-        place = (f"s3://{BUCKET}/{name}/in/", f"s3://{BUCKET}/{name}/out")
         members = {"ContentType": content_type, "Accept": content_type, **members}
-        store.transform(name, MODEL, *place, expected, **members)
-        return store.objects(BUCKET, f"{name}/out/").get(f"{name}/out/a.out")
+        _, out = store.transform_folder(BUCKET, name, MODEL, expected=expected, **members)
+        return out.get("a.out")
 
     return run
 
 
 def online(store, body, content_type):
-    answer = store.runtime.invoke_endpoint(EndpointName=MODEL, Body=body, ContentType=content_type, Accept=content_type)
-    return answer["Body"].read().decode()
+    return invoke(store, MODEL, body, ContentType=content_type, Accept=content_type)["Body"].read().decode()
 
 
 @pytest.fixture(scope="module")
