@@ -5,7 +5,7 @@
 use crate::framing::Fault;
 use crate::{DecodeError, Place};
 
-pub(crate) const MAGIC: u32 = 0xCED7_230A;
+const MAGIC: u32 = 0xCED7_230A;
 pub(crate) const HEADER_BYTES: usize = 8;
 const LENGTH_BITS: u32 = 29;
 
@@ -55,10 +55,22 @@ impl Header {
     pub(crate) fn frame_bytes(self) -> usize {
         HEADER_BYTES + self.length + padding(self.length)
     }
+
+    /// Holds `padding`, what of the frame is behind the payload, to zeros.
+    #[inline]
+    pub(crate) fn check_padding(self, padding: &[u8]) -> Result<(), Fault> {
+        match padding.iter().find(|&&byte| byte != 0) {
+            Some(stray) => {
+                let at = HEADER_BYTES + self.length;
+                Err(Fault::unexpected(at, "padding of zero bytes", format!("{stray:#04X}")))
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 #[cold]
-pub(crate) fn wrong_magic(found: u32) -> Fault {
+fn wrong_magic(found: u32) -> Fault {
     Fault::unexpected(0, "the RecordIO magic 0xCED7230A", format!("{found:#010X}"))
 }
 
@@ -66,54 +78,42 @@ fn padding(length: usize) -> usize {
     length.wrapping_neg() % 4
 }
 
-/// Finds the end of the record at the start of a body.
-#[derive(Debug, Default)]
-struct RecordScan {
-    /// Where the next frame starts.
-    at: usize,
-    /// Whether a first part waits for its last.
-    is_open: bool,
+/// The length of the first record of `body`, frames and padding included.
+#[inline(always)]
+fn record_bytes(body: &[u8]) -> Result<usize, Fault> {
+    let (mut at, mut is_open) = (0, false);
+    loop {
+        let rest = &body[at..];
+        let Some(header) = rest.first_chunk() else {
+            check_begun_magic(rest).map_err(|fault| fault.moved(at))?;
+            return Err(truncation(body.len(), rest.len(), None));
+        };
+        let header = Header::parse(header).map_err(|fault| fault.moved(at))?;
+        check_order(header.part, is_open).map_err(|fault| fault.moved(at))?;
+        let Some(frame) = rest.get(..header.frame_bytes()) else {
+            return Err(truncation(body.len(), rest.len(), Some(header)));
+        };
+        let padding = &frame[HEADER_BYTES + header.length..];
+        header.check_padding(padding).map_err(|fault| fault.moved(at))?;
+        at += frame.len();
+        is_open = !header.part.is_last();
+        if !is_open {
+            return Ok(at);
+        }
+    }
 }
 
-impl RecordScan {
-    /// The length of the first record of `pending`, frames and padding included; `None` when it is cut off.
-    #[inline(always)]
-    fn advance(&mut self, pending: &[u8]) -> Result<Option<usize>, Fault> {
-        loop {
-            let rest = &pending[self.at..];
-            let Some(header) = rest.first_chunk() else { return check_begun_magic(rest, self.at) };
-            let header = Header::parse(header).map_err(|fault| fault.moved(self.at))?;
-            check_order(header.part, self.is_open).map_err(|fault| fault.moved(self.at))?;
-            let Some(frame) = rest.get(..header.frame_bytes()) else { return Ok(None) };
-            if let Some(stray) = frame[HEADER_BYTES + header.length..].iter().find(|&&byte| byte != 0) {
-                let at = self.at + HEADER_BYTES + header.length;
-                return Err(Fault::unexpected(at, "padding of zero bytes", format!("{stray:#04X}")));
-            }
-            self.at += frame.len();
-            self.is_open = !header.part.is_last();
-            if !self.is_open {
-                return Ok(Some(std::mem::take(self).at));
-            }
+/// What the end of the data, at `end`, cuts off: a frame of which `seen` bytes came, and its header, where that is whole.
+#[cold]
+pub(crate) fn truncation(end: usize, seen: usize, header: Option<Header>) -> Fault {
+    let (expected, found) = match header {
+        Some(header) => {
+            ("a whole frame", format!("the end after {seen} of its {} bytes", header.frame_bytes()))
         }
-    }
-
-    /// What the end of the data cuts off, when `pending` holds a record's start.
-    fn truncation(&self, pending: &[u8]) -> Fault {
-        let rest = &pending[self.at..];
-        let end = pending.len();
-        match rest.first_chunk().map(Header::parse) {
-            Some(Ok(header)) => {
-                let found = format!("the end after {} of its {} bytes", rest.len(), header.frame_bytes());
-                Fault::unexpected(end, "a whole frame", found)
-            }
-            _ if rest.is_empty() => Fault::unexpected(end, "the last part of a record", "the end".to_owned()),
-            _ => Fault::unexpected(
-                end,
-                "a frame header of 8 bytes",
-                format!("the end after {} of them", rest.len()),
-            ),
-        }
-    }
+        None if seen == 0 => ("the last part of a record", "the end".to_owned()),
+        None => ("a frame header of 8 bytes", format!("the end after {seen} of them")),
+    };
+    Fault::unexpected(end, expected, found)
 }
 
 /// Whether a frame of `part` may stand where a record is open, or is not.
@@ -131,12 +131,10 @@ pub(crate) fn check_order(part: Part, is_open: bool) -> Result<(), Fault> {
 
 /// Fewer bytes than a header: a wrong magic is an error already.
 #[cold]
-fn check_begun_magic(rest: &[u8], at: usize) -> Result<Option<usize>, Fault> {
-    match rest.first_chunk() {
-        Some(magic) if *magic != MAGIC.to_le_bytes() => {
-            Err(wrong_magic(u32::from_le_bytes(*magic)).moved(at))
-        }
-        _ => Ok(None),
+pub(crate) fn check_begun_magic(header: &[u8]) -> Result<(), Fault> {
+    match header.first_chunk() {
+        Some(magic) if *magic != MAGIC.to_le_bytes() => Err(wrong_magic(u32::from_le_bytes(*magic))),
+        _ => Ok(()),
     }
 }
 
@@ -212,9 +210,8 @@ impl<'a> Records<'a> {
             return Ok(None);
         }
         self.row += 1;
-        let mut scan = RecordScan::default();
-        let found = scan.advance(rest).and_then(|found| found.ok_or_else(|| scan.truncation(rest)));
-        let record = &rest[..found.map_err(|fault| refusal(fault, self.row, self.at))?];
+        let length = record_bytes(rest).map_err(|fault| refusal(fault, self.row, self.at))?;
+        let record = &rest[..length];
         let (start, row) = (self.at, self.row);
         self.at += record.len();
         let (header, rest) = split_header(record);

@@ -1,7 +1,7 @@
 //! RecordIO frames of a stream. What a frame is stands in [`crate::recordio`].
 
 use super::Fault;
-use crate::recordio::{HEADER_BYTES, Header, MAGIC, check_order, wrong_magic};
+use crate::recordio::{HEADER_BYTES, Header, check_begun_magic, check_order, truncation};
 
 /// Finds the end of a record: of one whole frame, or of the last of those that are its parts.
 #[derive(Debug, Default)]
@@ -63,12 +63,8 @@ impl FrameScan {
         self.header[self.seen..self.seen + taken].copy_from_slice(&bytes[..taken]);
         self.seen += taken;
         if self.seen < HEADER_BYTES {
-            let magic = *self.header.first_chunk().expect("a header starts with a magic");
-            return match u32::from_le_bytes(magic) {
-                MAGIC => Ok((taken, None)),
-                _ if self.seen < magic.len() => Ok((taken, None)),
-                other => Err(wrong_magic(other).moved(self.start)),
-            };
+            check_begun_magic(&self.header[..self.seen]).map_err(|fault| fault.moved(self.start))?;
+            return Ok((taken, None));
         }
         let header = Header::parse(&self.header).map_err(|fault| fault.moved(self.start))?;
         check_order(header.part, self.is_open).map_err(|fault| fault.moved(self.start))?;
@@ -81,28 +77,13 @@ impl FrameScan {
 
     /// Holds the padding among `bytes`, the next of the frame, to zeros.
     fn check_padding(&self, header: Header, bytes: &[u8]) -> Result<(), Fault> {
-        let padding = (HEADER_BYTES + header.length).saturating_sub(self.seen);
-        match bytes.get(padding..).and_then(|padding| padding.iter().find(|&&byte| byte != 0)) {
-            Some(stray) => {
-                let at = self.start + HEADER_BYTES + header.length;
-                Err(Fault::unexpected(at, "padding of zero bytes", format!("{stray:#04X}")))
-            }
-            None => Ok(()),
-        }
+        let payload_left = (HEADER_BYTES + header.length).saturating_sub(self.seen);
+        let padding = bytes.get(payload_left..).unwrap_or_default();
+        header.check_padding(padding).map_err(|fault| fault.moved(self.start))
     }
 
     /// What the end of the stream cuts off, behind `open` bytes of a record.
     pub(super) fn truncation(&self, open: usize) -> Fault {
-        let seen = self.seen;
-        match self.parsed {
-            Some(header) => {
-                let found = format!("the end after {seen} of its {} bytes", header.frame_bytes());
-                Fault::unexpected(open, "a whole frame", found)
-            }
-            None if seen == 0 => Fault::unexpected(open, "the last part of a record", "the end".to_owned()),
-            None => {
-                Fault::unexpected(open, "a frame header of 8 bytes", format!("the end after {seen} of them"))
-            }
-        }
+        truncation(open, self.seen, self.parsed)
     }
 }
