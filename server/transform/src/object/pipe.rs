@@ -138,9 +138,7 @@ impl<M: Model> Cutting<M> {
     async fn cut_all(&self, mut pieces: Pieces, start: Position) -> Result<(), ObjectError> {
         let mut batcher = Batcher::new(&self.work.settings, start);
         loop {
-            while let Some(run) = batcher.next_run().map_err(ObjectError::from)? {
-                self.send(run).await?;
-            }
+            self.send_runs(&mut batcher).await?;
             let piece = match pieces.next().now_or_never() {
                 Some(piece) => piece,
                 None => self.wait(&mut batcher, &mut pieces).await?,
@@ -151,10 +149,7 @@ impl<M: Model> Cutting<M> {
             }
         }
         batcher.finish();
-        while let Some(run) = batcher.next_run().map_err(ObjectError::from)? {
-            self.send(run).await?;
-        }
-        Ok(())
+        self.send_runs(&mut batcher).await
     }
 
     /// The next piece where none is there yet. Of an endless payload that is live, what was read goes on its way meanwhile.
@@ -165,14 +160,20 @@ impl<M: Model> Cutting<M> {
     ) -> Result<Option<Result<Bytes, ReadError>>, ObjectError> {
         if self.is_live {
             batcher.flush();
-            while let Some(run) = batcher.next_run().map_err(ObjectError::from)? {
-                self.send(run).await?;
-            }
+            self.send_runs(batcher).await?;
         }
         tokio::select! {
             piece = pieces.next() => Ok(piece),
             () = self.work.until_stopped() => Err(ObjectError::Stopped),
         }
+    }
+
+    /// Sends the runs that are there on their way.
+    async fn send_runs(&self, batcher: &mut Batcher) -> Result<(), ObjectError> {
+        while let Some(run) = batcher.next_run()? {
+            self.send(run).await?;
+        }
+        Ok(())
     }
 
     /// Waits for a slot of the window and starts the run's task.
