@@ -46,17 +46,13 @@ impl Journal {
 
     /// A line in the log of one variant, now.
     pub(super) fn log_variant(&self, endpoint: &str, fleet: &Fleet, variant: &str, message: &str) {
-        self.telemetry.logs.enqueue(Line {
-            group: format!("/aws/sagemaker/Endpoints/{endpoint}"),
-            stream: format!("{variant}/{}", instance::id(endpoint, fleet.id, variant)),
-            time: Timestamp::now(),
-            message: message.to_owned(),
-        });
+        let group = format!("/aws/sagemaker/Endpoints/{endpoint}");
+        let stream = format!("{variant}/{}", instance::id(endpoint, fleet.id, variant));
+        self.log_line(group, stream, message.to_owned());
     }
 
-    /// A line in a stream of another group, now.
-    pub(super) fn log_line(&self, group: &str, stream: &str, message: String) {
-        let (group, stream) = (group.to_owned(), stream.to_owned());
+    /// A line in a stream of a group, now.
+    pub(super) fn log_line(&self, group: String, stream: String, message: String) {
         self.telemetry.logs.enqueue(Line { group, stream, time: Timestamp::now(), message });
     }
 
@@ -95,10 +91,24 @@ impl Journal {
     }
 }
 
-/// The event as EventBridge would carry it.
-fn event(record: &Record, state: &EndpointState, id: &str) -> Value {
+/// An event as EventBridge would carry it: what `record` is of is now in another state.
+pub(super) fn envelope(record: &Record, detail_type: &str, id: &str, detail: impl Into<Value>) -> Value {
     let mut parts = record.arn.split(':').skip(3);
     let (region, account) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    json!({
+        "version": "0",
+        "id": id,
+        "detail-type": detail_type,
+        "source": "aws.sagemaker",
+        "account": account,
+        "time": record.modified.iso8601(),
+        "region": region,
+        "resources": [record.arn],
+        "detail": detail.into(),
+    })
+}
+
+fn event(record: &Record, state: &EndpointState, id: &str) -> Value {
     let fleet = state.fleet.as_ref().or_else(|| state.pending());
     let variants: Vec<_> = fleet
         .into_iter()
@@ -113,29 +123,20 @@ fn event(record: &Record, state: &EndpointState, id: &str) -> Value {
             })
         })
         .collect();
-    json!({
-        "version": "0",
-        "id": id,
-        "detail-type": "SageMaker Endpoint Deployment State Change",
-        "source": "aws.sagemaker",
-        "account": account,
-        "time": record.modified.iso8601(),
-        "region": region,
-        "resources": [record.arn],
-        "detail": {
-            "EndpointName": record.name,
-            "EndpointArn": record.arn,
-            "EndpointConfigName": fleet.map(|fleet| &*fleet.config.name),
-            "PendingEndpointConfigName": state.pending().map(|fleet| &*fleet.config.name),
-            "ProductionVariants": variants,
-            "EndpointStatus": capitals(state.status.as_str()),
-            "DeploymentStage": state.change.as_ref().map(|change| capitals(&format!("{:?}", change.progress.phase))),
-            "DeploymentStep": state.change.as_ref().map(|change| change.progress.step),
-            "FailureReason": state.failure_reason,
-            "CreationTime": record.created.0,
-            "LastModifiedTime": record.modified.0,
-        },
-    })
+    let detail = json!({
+        "EndpointName": record.name,
+        "EndpointArn": record.arn,
+        "EndpointConfigName": fleet.map(|fleet| &*fleet.config.name),
+        "PendingEndpointConfigName": state.pending().map(|fleet| &*fleet.config.name),
+        "ProductionVariants": variants,
+        "EndpointStatus": capitals(state.status.as_str()),
+        "DeploymentStage": state.change.as_ref().map(|change| capitals(&format!("{:?}", change.progress.phase))),
+        "DeploymentStep": state.change.as_ref().map(|change| change.progress.step),
+        "FailureReason": state.failure_reason,
+        "CreationTime": record.created.0,
+        "LastModifiedTime": record.modified.0,
+    });
+    envelope(record, "SageMaker Endpoint Deployment State Change", id, detail)
 }
 
 /// `InService` as `IN_SERVICE`.

@@ -1,9 +1,10 @@
 //! The event "SageMaker Transform Job State Change", as EventBridge would carry it.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::state::TransformJobState;
 use crate::control::ids;
+use crate::control::journal::envelope;
 use crate::control::record::Record;
 
 /// That the job of `record` is now in the status that `state` says.
@@ -12,19 +13,7 @@ pub(super) fn changed(record: &Record, state: &TransformJobState) -> Value {
 }
 
 fn event(record: &Record, state: &TransformJobState, id: &str) -> Value {
-    let mut parts = record.arn.split(':').skip(3);
-    let (region, account) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-    json!({
-        "version": "0",
-        "id": id,
-        "detail-type": "SageMaker Transform Job State Change",
-        "source": "aws.sagemaker",
-        "account": account,
-        "time": record.modified.iso8601(),
-        "region": region,
-        "resources": [record.arn],
-        "detail": detail(record, state),
-    })
+    envelope(record, "SageMaker Transform Job State Change", id, detail(record, state))
 }
 
 /// The job's description, its times in milliseconds.
@@ -47,6 +36,7 @@ fn detail(record: &Record, state: &TransformJobState) -> Map<String, Value> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
     use wire::Timestamp;
 
     use super::*;

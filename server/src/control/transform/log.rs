@@ -48,14 +48,14 @@ impl JobLog {
     /// A line of the model's stream.
     pub(super) fn say(&self, message: &str) {
         tracing::info!(host = self.host, "{message}");
-        self.hosting.journal.log_line(GROUP, &self.stream, message.to_owned());
+        self.hosting.journal.log_line(GROUP.to_owned(), self.stream.clone(), message.to_owned());
     }
 
     /// A line of the platform's stream.
     fn tell(&self, message: &str) {
         let line =
             format!("{}:[sagemaker logs]: {message}", Timestamp::now().format("%Y-%m-%dT%H:%M:%S.%3f"));
-        self.hosting.journal.log_line(GROUP, &format!("{}/data-log", self.stream), line);
+        self.hosting.journal.log_line(GROUP.to_owned(), format!("{}/data-log", self.stream), line);
     }
 }
 
