@@ -39,15 +39,14 @@ impl TransformRequest {
     /// # Errors
     /// When what is asked is not served, or contradicts itself: expected, found, where.
     pub(super) fn parse(request: &Map<String, Value>, started: Timestamp) -> Result<Self, ControlError> {
-        let at = |pointer: &str| lookup(request, pointer);
-        let (input_bucket, source) = source(&at)?;
+        let (input_bucket, source) = source(request)?;
         let output_member = "TransformOutput.S3OutputPath";
-        let (output_bucket, output_prefix) = folder(output_member, at(output_member))?;
+        let (output_bucket, output_prefix) = folder(request, output_member)?;
         let this = Self {
-            model_name: text(at("ModelName")).unwrap_or_default(),
-            instance_count: number(at("TransformResources.InstanceCount")).unwrap_or(1).max(1),
-            requested: requested(request, &at, started)?,
-            capture: capture(&at)?,
+            model_name: text(request, "ModelName").unwrap_or_default(),
+            instance_count: number(request, "TransformResources.InstanceCount").unwrap_or(1).max(1),
+            requested: requested(request, started)?,
+            capture: capture(request)?,
             input_bucket,
             source,
             output_bucket,
@@ -75,34 +74,36 @@ impl TransformRequest {
 }
 
 /// The value at a path of members.
-fn lookup<'a>(request: &'a Map<String, Value>, path: &str) -> Option<&'a Value> {
+fn at<'a>(request: &'a Map<String, Value>, path: &str) -> Option<&'a Value> {
     let (first, rest) = path.split_once('.').map_or((path, None), |(first, rest)| (first, Some(rest)));
     let value = request.get(first)?;
     match rest {
         None => Some(value),
-        Some(rest) => lookup(value.as_object()?, rest),
+        Some(rest) => at(value.as_object()?, rest),
     }
 }
 
-fn text(value: Option<&Value>) -> Option<String> {
-    Some(value?.as_str()?.to_owned())
+fn word<'a>(request: &'a Map<String, Value>, path: &str) -> Option<&'a str> {
+    at(request, path)?.as_str()
 }
 
-fn number(value: Option<&Value>) -> Option<u64> {
-    value?.as_u64()
+fn text(request: &Map<String, Value>, path: &str) -> Option<String> {
+    word(request, path).map(str::to_owned)
+}
+
+fn number(request: &Map<String, Value>, path: &str) -> Option<u64> {
+    at(request, path)?.as_u64()
 }
 
 fn refused(message: impl Into<String>) -> ControlError {
     ControlError::Refused(message.into())
 }
 
-type At<'a> = dyn Fn(&str) -> Option<&'a Value> + 'a;
-
 /// Which objects, and their bucket.
-fn source<'a>(at: &At<'a>) -> Result<(String, Source), ControlError> {
+fn source(request: &Map<String, Value>) -> Result<(String, Source), ControlError> {
     let member = "TransformInput.DataSource.S3DataSource";
-    let (bucket, key) = url(&format!("{member}.S3Uri"), at(&format!("{member}.S3Uri")))?;
-    match at(&format!("{member}.S3DataType")).and_then(Value::as_str) {
+    let (bucket, key) = url(request, &format!("{member}.S3Uri"))?;
+    match word(request, &format!("{member}.S3DataType")) {
         Some("S3Prefix") => Ok((bucket, Source::Prefix(key))),
         Some("ManifestFile") => {
             let path = key_path(&key).filter(|path| path.as_ref() == key && !key.is_empty());
@@ -121,8 +122,8 @@ fn source<'a>(at: &At<'a>) -> Result<(String, Source), ControlError> {
 }
 
 /// A folder's bucket and key.
-fn folder(member: &str, value: Option<&Value>) -> Result<(String, Path), ControlError> {
-    let (bucket, key) = url(member, value)?;
+fn folder(request: &Map<String, Value>, member: &str) -> Result<(String, Path), ControlError> {
+    let (bucket, key) = url(request, member)?;
     // A slash in front would be taken for none.
     let path = key_path(key.trim_end_matches('/')).filter(|_| !key.starts_with('/'));
     let path = path.ok_or_else(|| {
@@ -133,31 +134,29 @@ fn folder(member: &str, value: Option<&Value>) -> Result<(String, Path), Control
     Ok((bucket, path))
 }
 
-fn url(member: &str, value: Option<&Value>) -> Result<(String, String), ControlError> {
-    let url = value.and_then(Value::as_str).unwrap_or_default();
+fn url(request: &Map<String, Value>, member: &str) -> Result<(String, String), ControlError> {
+    let url = word(request, member).unwrap_or_default();
     Buckets::parse_url(url)
         .map_err(|_| refused(format!("{member}: expected an s3://bucket/key address, found {url:?}")))
 }
 
 /// Where lists of what was read and written go.
-fn capture<'a>(at: &At<'a>) -> Result<Option<(String, Path)>, ControlError> {
+fn capture(request: &Map<String, Value>) -> Result<Option<(String, Path)>, ControlError> {
     let member = "DataCaptureConfig.DestinationS3Uri";
-    at(member).map(|given| folder(member, Some(given))).transpose()
+    at(request, member).map(|_| folder(request, member)).transpose()
 }
 
 /// What is done with records.
-fn requested<'a>(
-    request: &Map<String, Value>,
-    at: &At<'a>,
-    started: Timestamp,
-) -> Result<Requested, ControlError> {
-    let word = |member: &str| at(member).and_then(Value::as_str);
-    let generates_ids = at("DataCaptureConfig.GenerateInferenceId").and_then(Value::as_bool);
+fn requested(request: &Map<String, Value>, started: Timestamp) -> Result<Requested, ControlError> {
+    let word = |member: &str| word(request, member);
+    let text = |member: &str| text(request, member);
+    let number = |member: &str| number(request, member);
+    let generates_ids = at(request, "DataCaptureConfig.GenerateInferenceId").and_then(Value::as_bool);
     let environment = request.get("Environment").and_then(Value::as_object).into_iter().flatten();
     let pairs = environment.filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)));
     Ok(Requested {
-        content_type: text(at("TransformInput.ContentType")),
-        accept: text(at("TransformOutput.Accept")),
+        content_type: text("TransformInput.ContentType"),
+        accept: text("TransformOutput.Accept"),
         compression: word("TransformInput.CompressionType").map(|word| match word {
             "Gzip" => Compression::Gzip,
             _ => Compression::None,
@@ -167,18 +166,18 @@ fn requested<'a>(
             "SingleRecord" => BatchStrategy::SingleRecord,
             _ => BatchStrategy::MultiRecord,
         }),
-        payload_mb: number(at("MaxPayloadInMB")),
-        concurrency: number(at("MaxConcurrentTransforms")),
+        payload_mb: number("MaxPayloadInMB"),
+        concurrency: number("MaxConcurrentTransforms"),
         assemble_with: word("TransformOutput.AssembleWith").map(|word| match word {
             "Line" => AssembleWith::Line,
             _ => AssembleWith::None,
         }),
-        input_filter: text(at("DataProcessing.InputFilter")),
+        input_filter: text("DataProcessing.InputFilter"),
         join: word("DataProcessing.JoinSource") == Some("Input"),
-        output_filter: text(at("DataProcessing.OutputFilter")),
+        output_filter: text("DataProcessing.OutputFilter"),
         ids: generates_ids.unwrap_or(false).then(|| InferenceIds { started: started.iso8601() }),
-        retries: number(at("ModelClientConfig.InvocationsMaxRetries")),
-        timeout_seconds: number(at("ModelClientConfig.InvocationsTimeoutInSeconds")),
+        retries: number("ModelClientConfig.InvocationsMaxRetries"),
+        timeout_seconds: number("ModelClientConfig.InvocationsTimeoutInSeconds"),
         extensions: Extensions::parse(pairs).map_err(|error| refused(error.to_string()))?,
     })
 }
