@@ -53,18 +53,18 @@ const fn list_member(kind: Kind) -> &'static str {
 }
 
 fn summary(record: Record, kind: Kind) -> Result<Map<String, Value>, Refusal> {
-    let further = if kind == Kind::TransformJob { transform_jobs::summary(&record)? } else { Map::new() };
-    let mut summary = json!({
-        name_member(kind): record.name,
-        arn_member(kind): record.arn,
-        "CreationTime": record.created.to_json(),
-    });
+    let mut summary = match kind {
+        Kind::TransformJob => transform_jobs::summary(&record)?,
+        _ => Map::new(),
+    };
+    let mut say = |member: &str, value: Value| drop(summary.insert(member.to_owned(), value));
+    say(name_member(kind), record.name.into());
+    say(arn_member(kind), record.arn.into());
+    say("CreationTime", record.created.to_json());
     if kind == Kind::Endpoint {
-        summary["LastModifiedTime"] = record.modified.to_json();
-        summary["EndpointStatus"] = record.status.into();
+        say("LastModifiedTime", record.modified.to_json());
+        say("EndpointStatus", record.status.into());
     }
-    let Value::Object(mut summary) = summary else { unreachable!("it is an object") };
-    summary.extend(further);
     Ok(summary)
 }
 
