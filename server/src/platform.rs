@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use objects::{Domains, S3Wire};
 use telemetry::Telemetry;
+use tokio::time::timeout;
 use wire::Scope;
 
 use crate::buckets::Buckets;
@@ -72,17 +72,15 @@ const FINISH_TIME_MAX: Duration = Duration::from_secs(3);
 impl Platform {
     /// Writes out what is buffered, once no request comes any more.
     pub async fn finish(&self) {
-        let in_time = |ended| tokio::time::timeout(FINISH_TIME_MAX, ended);
-        let capture = async {
-            if in_time(self.capture.end().boxed()).await.is_err() {
-                tracing::warn!("captured requests are lost: the store did not take them in time");
-            }
-        };
-        let transforms = async {
-            if in_time(self.transforms.suspend().boxed()).await.is_err() {
-                tracing::warn!("transform jobs are cut: the next start goes on with them");
-            }
-        };
-        tokio::join!(capture, transforms);
+        let (captured, suspended) = tokio::join!(
+            timeout(FINISH_TIME_MAX, self.capture.end()),
+            timeout(FINISH_TIME_MAX, self.transforms.suspend()),
+        );
+        if captured.is_err() {
+            tracing::warn!("captured requests are lost: the store did not take them in time");
+        }
+        if suspended.is_err() {
+            tracing::warn!("transform jobs are cut: the next start goes on with them");
+        }
     }
 }
