@@ -1,10 +1,10 @@
 //! The numbers of transform jobs: those that run are counted by their engine as they go, and looked at when the page is read;
 //! what ended ones counted is added up.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use transform::Progress;
+use transform::job::Counts;
 
 use super::text::{self, Text};
 use super::{TRANSFORM_COUNTERS, TRANSFORM_JOBS, TRANSFORM_JOBS_ENDED};
@@ -114,17 +114,17 @@ impl Drop for RunningJob<'_> {
 
 /// Adds what `progress` counted, in the order of [`TRANSFORM_COUNTERS`].
 fn add(totals: &mut [u64; COUNTERS], progress: &Progress) {
-    let done = |count: &AtomicU64| count.load(Ordering::Relaxed);
+    let counts = Counts::from(progress);
     let counted = [
         // Those that an earlier run had done were counted then.
-        done(&progress.objects_done).saturating_sub(done(&progress.objects_skipped)),
-        done(&progress.objects_failed),
-        done(&progress.records),
-        done(&progress.records_refused),
-        done(&progress.bytes_read),
-        done(&progress.bytes_written),
-        done(&progress.calls),
-        done(&progress.retries),
+        counts.objects_done.saturating_sub(counts.objects_skipped),
+        counts.objects_failed,
+        counts.records,
+        counts.records_refused,
+        counts.bytes_read,
+        counts.bytes_written,
+        counts.calls,
+        counts.retries,
     ];
     totals.iter_mut().zip(counted).for_each(|(total, count)| *total += count);
 }

@@ -3,11 +3,11 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use transform::Progress;
+use transform::job::Counts;
 
 use crate::config::transform::ProgressKind;
 
@@ -69,8 +69,8 @@ impl Console {
         ticks.tick().await;
         loop {
             ticks.tick().await;
-            let seen = Seen::of(&progress);
-            let line = seen.line(self.started.elapsed());
+            let seen = Counts::from(&*progress);
+            let line = line(&seen, self.started.elapsed());
             match &self.bar {
                 Some(bar) => {
                     if seen.bytes_found > 0 && bar.length() == Some(0) {
@@ -98,53 +98,30 @@ fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).expect("the template is well formed")
 }
 
-/// Counters at one moment.
-struct Seen {
-    bytes_found: u64,
-    bytes_read: u64,
-    records: u64,
-    objects_found: u64,
-    objects_done: u64,
-    objects_failed: u64,
+/// What there is to see after `elapsed`.
+fn line(seen: &Counts, elapsed: Duration) -> String {
+    let seconds = elapsed.as_secs_f64().max(1e-3);
+    let mut line = format!("{} records, {:.1} MB/s", seen.records, seen.bytes_read as f64 / MB / seconds);
+    if let Some(left) = left(seen, elapsed) {
+        line += &format!(", {} left", short(left));
+    }
+    if seen.objects_found > 0 {
+        line += &format!(", {} of {} objects", seen.objects_done, seen.objects_found);
+    }
+    if seen.objects_failed > 0 {
+        line += &format!(" ({} failed)", seen.objects_failed);
+    }
+    line
 }
 
-impl Seen {
-    fn of(progress: &Progress) -> Self {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Self {
-            bytes_found: read(&progress.bytes_found),
-            bytes_read: read(&progress.bytes_read),
-            records: read(&progress.records),
-            objects_found: read(&progress.objects_found),
-            objects_done: read(&progress.objects_done),
-            objects_failed: read(&progress.objects_failed),
-        }
+/// At the speed so far; `None` where there is nothing to tell it by.
+fn left(seen: &Counts, elapsed: Duration) -> Option<Duration> {
+    let rest = seen.bytes_found.checked_sub(seen.bytes_read)?;
+    if seen.bytes_read == 0 || rest == 0 {
+        return None;
     }
-
-    fn line(&self, elapsed: Duration) -> String {
-        let seconds = elapsed.as_secs_f64().max(1e-3);
-        let mut line = format!("{} records, {:.1} MB/s", self.records, self.bytes_read as f64 / MB / seconds);
-        if let Some(left) = self.left(elapsed) {
-            line += &format!(", {} left", short(left));
-        }
-        if self.objects_found > 0 {
-            line += &format!(", {} of {} objects", self.objects_done, self.objects_found);
-        }
-        if self.objects_failed > 0 {
-            line += &format!(" ({} failed)", self.objects_failed);
-        }
-        line
-    }
-
-    /// At the speed so far; `None` where there is nothing to tell it by.
-    fn left(&self, elapsed: Duration) -> Option<Duration> {
-        let rest = self.bytes_found.checked_sub(self.bytes_read)?;
-        if self.bytes_read == 0 || rest == 0 {
-            return None;
-        }
-        let seconds = elapsed.as_secs_f64() * rest as f64 / self.bytes_read as f64;
-        Duration::try_from_secs_f64(seconds).ok()
-    }
+    let seconds = elapsed.as_secs_f64() * rest as f64 / seen.bytes_read as f64;
+    Duration::try_from_secs_f64(seconds).ok()
 }
 
 /// A time for people: its two largest units.
@@ -161,14 +138,23 @@ fn short(time: Duration) -> String {
 mod tests {
     use super::*;
 
-    fn seen(bytes_found: u64, bytes_read: u64, objects_failed: u64) -> Seen {
+    fn seen(bytes_found: u64, bytes_read: u64, objects_failed: u64) -> Counts {
         let objects_found = u64::from(bytes_found > 0) * 3;
-        Seen { bytes_found, bytes_read, records: 20, objects_found, objects_done: 1, objects_failed }
+        let (records, objects_done) = (20, 1);
+        Counts {
+            bytes_found,
+            bytes_read,
+            records,
+            objects_found,
+            objects_done,
+            objects_failed,
+            ..Counts::default()
+        }
     }
 
     #[test]
     fn a_line_has_what_is_known() {
-        let check = |seen: Seen, expected: &str| assert_eq!(seen.line(Duration::from_secs(10)), expected);
+        let check = |seen: Counts, expected: &str| assert_eq!(line(&seen, Duration::from_secs(10)), expected);
         check(seen(0, 5_000_000, 0), "20 records, 0.5 MB/s");
         check(seen(40_000_000, 10_000_000, 0), "20 records, 1.0 MB/s, 30 s left, 1 of 3 objects");
         check(seen(10_000_000, 10_000_000, 2), "20 records, 1.0 MB/s, 1 of 3 objects (2 failed)");
