@@ -41,8 +41,8 @@ pub struct FaultStore {
 
 #[derive(Debug)]
 struct Shared {
-    /// The store behind; none while there is none.
-    upstream: Mutex<Option<SocketAddr>>,
+    /// The store behind, if there is one.
+    upstream: Option<SocketAddr>,
     synthetic: Option<Arc<Synthetic>>,
     schedule: Mutex<Schedule>,
     requests: AtomicU64,
@@ -64,7 +64,7 @@ impl FaultStore {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
-            upstream: Mutex::new(upstream),
+            upstream,
             synthetic,
             schedule: Mutex::new(Schedule::new(seed)),
             requests: AtomicU64::new(0),
@@ -97,11 +97,6 @@ impl FaultStore {
     /// From now on, so many of a thousand requests fail; 0 turns faults off.
     pub fn fail_per_mille(&self, per_mille: u32) {
         self.shared.schedule.lock().unwrap().set_per_mille(per_mille);
-    }
-
-    /// From now on, the store behind it is at `upstream`; `None`: there is none, and connections break.
-    pub fn set_upstream(&self, upstream: Option<SocketAddr>) {
-        *self.shared.upstream.lock().unwrap() = upstream;
     }
 
     /// How often each fault was served.
@@ -184,7 +179,7 @@ impl Shared {
 
     /// Sends a request to the store behind.
     fn pass_on(&self, head: &Head, body: &[u8]) -> io::Result<BufReader<TcpStream>> {
-        let upstream = self.upstream.lock().unwrap().ok_or(io::ErrorKind::ConnectionRefused)?;
+        let upstream = self.upstream.ok_or(io::ErrorKind::ConnectionRefused)?;
         let mut stream = TcpStream::connect(upstream)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(SILENCE_MAX))?;
