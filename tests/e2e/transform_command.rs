@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
+use harness::hostile::gzip;
 use harness::http::ANSWER_TIMEOUT;
 use harness::programs::program;
 use harness::{Oracle, artifacts};
@@ -127,10 +126,7 @@ fn a_file_is_transformed_without_its_neighbours() {
 #[test]
 fn packed_inputs_are_unpacked() {
     let stage = Stage::new();
-    let mut packed = GzEncoder::new(Vec::new(), Compression::default());
-    packed.write_all(rows(1000, 1).as_bytes()).unwrap();
-    let packed = packed.finish().unwrap();
-    stage.write("in/x.csv.gz", &packed);
+    stage.write("in/x.csv.gz", gzip(rows(1000, 1).as_bytes()));
     stage.succeed("in", "out", &["--compression", "gzip"]);
     let found = fs::read(stage.path("out/x.csv.gz.out")).unwrap();
     assert_eq!(found, stage.answer(&rows(1000, 1)));

@@ -2,16 +2,13 @@
 //! twice at once. The outputs are those of an uninterrupted run in all of them.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use harness::transform::Running;
+use harness::hostile::gzip;
 use harness::{FaultStore, Oracle, Server};
 
 use crate::transform_faults::{
-    ARTIFACT_KEY, Expected, FAULTS_PER_MILLE, artifact, assert_no_uploads, command, hesitate, inputs,
-    kill_commands, seen, store_with,
+    Expected, FAULTS_PER_MILLE, artifact, assert_no_uploads, hesitate, inputs, kill_commands, seen, start,
+    store_with,
 };
 use crate::{number, stored};
 
@@ -36,23 +33,11 @@ fn bad_inputs() -> BTreeMap<String, Vec<u8>> {
 
 /// `inputs`, each in two members of gzip.
 fn packed(inputs: &BTreeMap<String, Vec<u8>>) -> BTreeMap<String, Vec<u8>> {
-    let member = |bytes: &[u8]| {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-        encoder.write_all(bytes).unwrap();
-        encoder.finish().unwrap()
-    };
     let pack = |bytes: &Vec<u8>| {
         let (one, other) = bytes.split_at(bytes.len() / 3);
-        [member(one), member(other)].concat()
+        [gzip(one), gzip(other)].concat()
     };
     inputs.iter().map(|(key, bytes)| (key.clone(), pack(bytes))).collect()
-}
-
-/// A command over `store` to a folder of its bucket `outputs`.
-fn start(store: &FaultStore, folder: &str, options: &[&str]) -> Running {
-    let output = format!("s3://outputs/{folder}/");
-    let command = command(&format!("s3://{ARTIFACT_KEY}")).args(options);
-    command.args(&["--input", "s3://inputs/data/", "--output", &output]).store(&store.url()).start()
 }
 
 /// What a run that nothing disturbs leaves.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use harness::platform::{create_model, put, sagemaker};
+use harness::platform::{create_model, create_model_at, put, sagemaker};
 use harness::transform::Running;
 use harness::{FaultStore, Oracle, Request, Server, Transform, Up, artifacts};
 use serde_json::json;
@@ -21,12 +21,12 @@ const KILLS_DEFAULT: u64 = 3;
 pub(crate) const FAULTS_PER_MILLE: u32 = 150;
 
 /// Rows of the large object. Reason: its output is an upload of three parts.
-pub(crate) const ROWS_LARGE: usize = 350_000;
+const ROWS_LARGE: usize = 350_000;
 
 /// The most time after a request at which a transform is killed. Reason: about one request's, so that kills fall between any two.
 const KILL_DELAY_MAX_MS: u64 = 20;
 
-pub(crate) const ARTIFACT_KEY: &str = "models/m/model.tar.gz";
+const ARTIFACT_KEY: &str = "models/m/model.tar.gz";
 
 /// A model whose answers are longer than its rows, and tell which row it was.
 pub(crate) fn artifact() -> Vec<u8> {
@@ -143,7 +143,7 @@ pub(crate) fn store_with(inputs: &BTreeMap<String, Vec<u8>>) -> Server {
     server
 }
 
-pub(crate) fn command(model: &str) -> Transform {
+fn command(model: &str) -> Transform {
     Transform::of(model).args(&["--content-type", "text/csv", "--accept", "application/jsonlines"]).args(&[
         "--split-type",
         "Line",
@@ -156,18 +156,20 @@ pub(crate) fn command(model: &str) -> Transform {
     ])
 }
 
+/// A command over `store` to a folder of its bucket `outputs`.
+pub(crate) fn start(store: &FaultStore, folder: &str, options: &[&str]) -> Running {
+    let output = format!("s3://outputs/{folder}/");
+    let command = command(&format!("s3://{ARTIFACT_KEY}")).args(options);
+    command.args(&["--input", "s3://inputs/data/", "--output", &output]).store(&store.url()).start()
+}
+
 #[test]
 fn a_command_killed_over_a_failing_store_leaves_what_it_would_have_left() {
     let inputs = inputs();
     let expected = Expected::of(&inputs);
     let behind = store_with(&inputs);
     let store = FaultStore::before(behind.address(), number("CLARY_SEED", 1));
-    let start = |folder: &str| -> Running {
-        let output = format!("s3://outputs/{folder}/");
-        let command = command(&format!("s3://{ARTIFACT_KEY}"));
-        command.args(&["--input", "s3://inputs/data/", "--output", &output]).store(&store.url()).start()
-    };
-    kill_commands(&behind, &store, &expected, start);
+    kill_commands(&behind, &store, &expected, |folder| start(&store, folder, &[]));
 }
 
 /// Kills commands to folders of the bucket `outputs`, which `start` starts, while `store`, which stands before `behind`, fails.
@@ -378,15 +380,7 @@ fn a_job_of_a_killed_server_over_a_failing_store_goes_on_in_the_next() {
         up.environment("AWS_ACCESS_KEY_ID", "test").environment("AWS_SECRET_ACCESS_KEY", "test").start()
     };
     let server = start();
-    let input = json!({
-        "ModelName": "m",
-        "ExecutionRoleArn": "arn:aws:iam::000000000000:role/test",
-        "PrimaryContainer": {
-            "Image": "000000000000.dkr.ecr.us-east-1.amazonaws.com/clary:latest",
-            "ModelDataUrl": format!("s3://{ARTIFACT_KEY}"),
-        },
-    });
-    sagemaker(&server, "CreateModel", &input);
+    create_model_at(&server, "m", &format!("s3://{ARTIFACT_KEY}"));
     drop(server);
     let begin = || store.fail_per_mille(FAULTS_PER_MILLE);
     kill_servers(&Expected::of(&inputs), start, Some(&behind), begin);

@@ -34,12 +34,17 @@ pub fn create_model(server: &Server, name: &str, artifact: &[u8]) {
     put(server, "/models", b"");
     let path = format!("/models/{name}/model.tar.gz");
     put(server, &path, artifact);
+    create_model_at(server, name, &format!("s3:/{path}"));
+}
+
+/// Makes a model named `name` of the artifact at `url`.
+pub fn create_model_at(server: &Server, name: &str, url: &str) {
     let input = json!({
         "ModelName": name,
         "ExecutionRoleArn": "arn:aws:iam::000000000000:role/test",
         "PrimaryContainer": {
             "Image": "000000000000.dkr.ecr.us-east-1.amazonaws.com/clary:latest",
-            "ModelDataUrl": format!("s3:/{path}"),
+            "ModelDataUrl": url,
         },
     });
     sagemaker(server, "CreateModel", &input);
