@@ -2,7 +2,7 @@
 //! memory than a page, or the manifest.
 
 use std::collections::HashSet;
-use std::vec;
+use std::sync::Arc;
 
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
@@ -121,39 +121,37 @@ impl Listing {
                 let from = From::Prefix { prefix, pages, siblings, has_met_outputs: false };
                 Ok(Self { store, outputs, warning: None, from })
             }
-            Source::Object(key) => Ok(Self::of_manifest(store, Manifest::of_one(key), outputs)),
+            Source::Object(key) => Ok(Self::of_manifest(store, Manifest::of_one(key).into(), outputs)),
             Source::Manifest(key) => {
                 let manifest = read_manifest(&store, key).await?;
                 if manifest.bucket != name {
                     let (key, expected) = (key.as_ref().to_owned(), name.to_owned());
                     return Err(InputError::Bucket { key, expected, found: manifest.bucket });
                 }
-                Ok(Self::of_manifest(store, manifest, outputs))
+                Ok(Self::of_manifest(store, manifest.into(), outputs))
             }
-            Source::Listed { manifest, .. } => {
-                Ok(Self::of_manifest(store, Manifest::clone(manifest), outputs))
-            }
+            Source::Listed { manifest, .. } => Ok(Self::of_manifest(store, Arc::clone(manifest), outputs)),
         }
     }
 
-    fn of_manifest(store: Store, manifest: Manifest, outputs: Outputs) -> Self {
+    fn of_manifest(store: Store, manifest: Arc<Manifest>, outputs: Outputs) -> Self {
         let warning = (manifest.duplicates > 0).then(|| {
             format!("the manifest lists {} keys more than once: each is processed once", manifest.duplicates)
         });
         let written_over = written_over(&manifest, &outputs);
-        let keys: vec::IntoIter<String> = manifest.keys.into_iter();
-        let (objects, prefix, folder) = (store.clone(), manifest.prefix, outputs.prefix.clone());
-        let found = futures_util::stream::iter(keys)
-            .map(move |relative| {
-                let key = format!("{prefix}{relative}");
-                let reason = written_over.contains(&relative).then(|| {
+        let (objects, folder) = (store.clone(), outputs.prefix.clone());
+        let found = futures_util::stream::iter(0..manifest.keys.len())
+            .map(move |index| {
+                let relative = &manifest.keys[index];
+                let key = format!("{}{relative}", manifest.prefix);
+                let reason = written_over.contains(relative).then(|| {
                     format!("expected an output that is none of the inputs, found that the manifest lists {relative}{OUTPUT_SUFFIX}, over which it would be written")
                 });
-                let (store, folder) = (objects.clone(), folder.clone());
+                let (store, folder, common) = (objects.clone(), folder.clone(), manifest.prefix.len());
                 async move {
                     match reason {
                         Some(reason) => Found::Unusable { key, reason },
-                        None => look_up(store, key, relative, folder).await,
+                        None => look_up(store, key, common, folder).await,
                     }
                 }
             })
@@ -235,9 +233,12 @@ fn outputs_are_passed_over(key: &str) -> String {
 
 /// The keys, as `manifest` has them, whose outputs would be written over an input that it lists.
 fn written_over(manifest: &Manifest, outputs: &Outputs) -> HashSet<String> {
+    if !outputs.are_beside_inputs {
+        return HashSet::new();
+    }
     let listed: HashSet<&str> = manifest.keys.iter().map(String::as_str).collect();
     let is_written_over = |relative: &&String| {
-        let output = output_path(&outputs.prefix, relative).ok().filter(|_| outputs.are_beside_inputs);
+        let output = output_path(&outputs.prefix, relative).ok();
         let key = output.as_ref().and_then(|output| output.as_ref().strip_prefix(manifest.prefix.as_str()));
         key.is_some_and(|key| listed.contains(key))
     };
@@ -255,8 +256,8 @@ fn found(path: Path, object: Listed, common: usize, output_prefix: &Path) -> Fou
     }
 }
 
-/// The object that a manifest names.
-async fn look_up(store: Store, key: String, relative: String, output_prefix: Path) -> Found {
+/// The object that a manifest names, whose key has `common` bytes that its output's has not.
+async fn look_up(store: Store, key: String, common: usize, output_prefix: Path) -> Found {
     let path = match Path::parse(&key) {
         Ok(path) if path.as_ref() == key => path,
         Ok(_) => {
@@ -266,10 +267,7 @@ async fn look_up(store: Store, key: String, relative: String, output_prefix: Pat
         Err(error) => return Found::Unusable { key, reason: error.to_string() },
     };
     match retry::retried(0, || store.objects.head(&path)).await {
-        Ok(meta) => {
-            let common = key.len() - relative.len();
-            found(path, Listed { key, ..meta.into() }, common, &output_prefix)
-        }
+        Ok(meta) => found(path, Listed { key, ..meta.into() }, common, &output_prefix),
         Err(Error::NotFound { .. }) => {
             Found::Unusable { key, reason: "the manifest lists it, and there is no such object".to_owned() }
         }
