@@ -31,7 +31,7 @@ pub const CONTENT_TYPE_DEFAULT: ContentType = ContentType::new(Format::Csv);
 const SERVERLESS_BODY_BYTES_MAX: usize = 4 << 20;
 
 /// What a client says that knows no better.
-pub(crate) const ANY_BYTES: &str = "application/octet-stream";
+const ANY_BYTES: &str = "application/octet-stream";
 
 /// Which endpoint is asked, and by which request.
 #[derive(Debug, Clone, Copy)]
@@ -97,11 +97,14 @@ pub fn admit(platform: &Platform, asked: &Asked<'_>) -> Result<Payload, Refusal>
             return Err(Error::VariantNotFound(target.to_owned()).into());
         }
     }
-    let of_model = InvocationHeaders {
-        content_type: headers.of_model.content_type.filter(|text| *text != ANY_BYTES),
-        ..headers.of_model
-    };
+    let of_model =
+        InvocationHeaders { content_type: told(headers.of_model.content_type), ..headers.of_model };
     Ok(of_model.check()?)
+}
+
+/// The Content-Type that tells something, of the one that is `given`.
+pub(crate) fn told(given: Option<&str>) -> Option<&str> {
+    given.filter(|text| *text != ANY_BYTES)
 }
 
 /// Runs an invocation that was [admitted](admit); a model that is not loaded is waited for.

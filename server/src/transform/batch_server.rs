@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use codecs::ContentType;
+use codecs::{ContentType, ContentTypeError};
 use transform::Refusal;
 use transform::settings::{MIB, RESPONSE_BYTES_MAX};
 
 use crate::error::Error;
-use crate::faces::runtime::{ANY_BYTES, CONTENT_TYPE_DEFAULT};
+use crate::faces::runtime::{CONTENT_TYPE_DEFAULT, told};
 use crate::metrics::Metrics;
 use crate::rt::Priority;
 use crate::serving::{
@@ -90,9 +90,7 @@ impl BatchServer {
         content_type: Option<&str>,
         accept: Option<&str>,
     ) -> Result<BatchModel, Error> {
-        let given = content_type.filter(|text| *text != ANY_BYTES);
-        let content_type = given.map_or(Ok(CONTENT_TYPE_DEFAULT), ContentType::parse);
-        let content_type = content_type.map_err(Error::ContentType)?;
+        let content_type = payload_type(content_type).map_err(Error::ContentType)?;
         let answer_type = model.answer_type.settle(accept).map_err(Error::Accept)?;
         let name = format!("{name}/{}", self.next.fetch_add(1, Ordering::Relaxed));
         let variant = self.metrics.variant(&name, VARIANT);
@@ -165,6 +163,14 @@ impl transform::Model for BatchModel {
             }
         }
     }
+}
+
+/// The format of payloads whose Content-Type is `given`.
+///
+/// # Errors
+/// When it is not served.
+pub(super) fn payload_type(given: Option<&str>) -> Result<ContentType, ContentTypeError> {
+    told(given).map_or(Ok(CONTENT_TYPE_DEFAULT), ContentType::parse)
 }
 
 /// What an endpoint would answer to `error`.

@@ -1,12 +1,13 @@
 //! Whether what a transform is asked to do goes with its model: what only who knows the model can tell.
 
+use codecs::Format;
 use codecs::framing::SplitType;
-use codecs::{ContentType, Format};
 use dmatrix::{CsvHeader, CsvRows};
 use transform::settings::{Answers, SettingsError};
 use transform::{PayloadLimit, Settings};
 
-use crate::faces::runtime::{ANY_BYTES, CONTENT_TYPE_DEFAULT};
+use super::batch_server::payload_type;
+use crate::faces::runtime::told;
 use crate::serving::LoadedModel;
 
 /// `settings`, with what `model` answers.
@@ -31,10 +32,9 @@ fn answers(settings: &Settings, model: &LoadedModel) -> Answers {
 /// A header that the artifact's manifest announces would be looked for in every batch: of those after the first, the first record
 /// would be lost.
 fn check_header(settings: &Settings, model: &LoadedModel) -> Result<(), SettingsError> {
-    let given = settings.content_type.as_deref().filter(|text| *text != ANY_BYTES);
-    let content_type = given.map_or(Ok(CONTENT_TYPE_DEFAULT), ContentType::parse).ok();
-    let is_left_open = content_type
-        .is_some_and(|content_type| content_type.format == Format::Csv && content_type.header.is_none());
+    let given = settings.content_type.as_deref();
+    let is_left_open = payload_type(given)
+        .is_ok_and(|content_type| content_type.format == Format::Csv && content_type.header.is_none());
     let is_cut = match settings.split_type {
         SplitType::None => settings.payload_limit == PayloadLimit::Endless,
         SplitType::Line => true,
@@ -48,12 +48,13 @@ fn check_header(settings: &Settings, model: &LoadedModel) -> Result<(), Settings
         expected: "text/csv; header=absent where objects are cut into batches (SplitType Line, or MaxPayloadInMB 0): the \
                    model's manifest says that CSV has a header (csv_header: skip), and only the first batch would have it"
             .to_owned(),
-        found: given.unwrap_or("none").to_owned(),
+        found: told(given).unwrap_or("none").to_owned(),
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use codecs::ContentType;
     use models::LoadOptions;
     use transform::settings::{AssembleWith, ExecutionParameters, Requested};
 
