@@ -73,12 +73,8 @@ impl JobFolder {
     /// When the store fails, or an earlier run was cut into other shares.
     pub(super) async fn agree(&self, proposed: Agreed) -> anyhow::Result<Agreed> {
         let key = self.head();
-        let text = serde_json::to_vec(&proposed).expect("it has string keys");
-        let text = Bytes::from(text);
-        let put =
-            || self.store.objects.put_opts(&key, PutPayload::from(text.clone()), PutMode::Create.into());
-        match retried(text.len(), put).await {
-            Ok(_) => return Ok(proposed),
+        match self.write(&key, &proposed, PutMode::Create).await {
+            Ok(()) => return Ok(proposed),
             Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => {}
             Err(error) => return Err(error).with_context(|| format!("writing {key}")),
         }
@@ -144,10 +140,8 @@ impl JobFolder {
     /// When the store fails.
     pub(super) async fn complete(&self, done: &ShardDone) -> anyhow::Result<()> {
         let key = self.note(done.shard);
-        let text = serde_json::to_vec(done).expect("it has string keys");
-        let text = Bytes::from(text);
-        let put = retried(text.len(), || self.store.objects.put(&key, PutPayload::from(text.clone()))).await;
-        put.map(drop).with_context(|| format!("writing {key}"))
+        let written = self.write(&key, done, PutMode::Overwrite).await;
+        written.with_context(|| format!("writing {key}"))
     }
 
     /// The note that `shard` is complete, if it is.
@@ -164,7 +158,7 @@ impl JobFolder {
     /// When the store fails.
     pub(super) async fn forget_shard(&self, shard: Shard) -> anyhow::Result<()> {
         let name = name_of(shard);
-        self.remove_below(&self.folder, |path| {
+        self.remove_where(|path| {
             let below = path.as_ref().strip_prefix(self.folder.as_ref()).unwrap_or_default();
             below.trim_start_matches('/').starts_with(&name)
         })
@@ -178,7 +172,7 @@ impl JobFolder {
     /// When the store fails.
     pub(super) async fn remove(&self) -> anyhow::Result<()> {
         let head = self.head();
-        self.remove_below(&self.folder, |path| *path != head).await?;
+        self.remove_where(|path| *path != head).await?;
         // What a run that was killed was about to note here.
         let swept = upload::sweep(&self.store, self.folder.as_ref(), |_| true, &HashSet::new()).await;
         swept.with_context(|| format!("ending the uploads below {}", self.folder))?;
@@ -191,7 +185,8 @@ impl JobFolder {
         Ok(())
     }
 
-    async fn remove_below(&self, folder: &Path, is_removed: impl Fn(&Path) -> bool) -> anyhow::Result<()> {
+    async fn remove_where(&self, is_removed: impl Fn(&Path) -> bool) -> anyhow::Result<()> {
+        let folder = &self.folder;
         let list = || self.store.objects.list(Some(folder)).try_collect::<Vec<_>>();
         let listed = retried(0, list).await.with_context(|| format!("listing {folder}"))?;
         for path in listed.into_iter().map(|meta| meta.location).filter(is_removed) {
@@ -209,6 +204,12 @@ impl JobFolder {
         if let Some(parent) = directory.parent() {
             let _ = std::fs::remove_dir(parent);
         }
+    }
+
+    async fn write(&self, key: &Path, note: &impl Serialize, mode: PutMode) -> object_store::Result<()> {
+        let text = Bytes::from(serde_json::to_vec(note).expect("it has string keys"));
+        let put = || self.store.objects.put_opts(key, PutPayload::from(text.clone()), mode.clone().into());
+        retried(text.len(), put).await.map(drop)
     }
 
     async fn read<T: DeserializeOwned>(&self, key: &Path) -> anyhow::Result<Option<T>> {
