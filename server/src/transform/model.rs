@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use codecs::{ContentType, Format};
 use transform::Settings;
-use transform::settings::{BatchStrategy, ExecutionParameters};
+use transform::settings::{BatchStrategy, ExecutionParameters, PAYLOAD_MB_DEFAULT, PAYLOAD_MB_MAX};
 
 use super::{BatchModel, BatchServer};
 use crate::config::TransformConfig;
@@ -15,12 +15,6 @@ use crate::store::Source;
 
 /// Calls that may wait for a thread of the pool. Reason: as many as a transform may have under way.
 const QUEUE_LENGTH: usize = 100;
-
-/// The largest payload where nobody says, in MiB; less where many calls at once would have more than the API's 100 MiB.
-const PAYLOAD_MB: u64 = 6;
-
-/// What the calls of a transform may have in flight altogether, in MiB. Reason: the API's.
-const IN_FLIGHT_MB_MAX: u64 = 100;
 
 /// Loads the model that `config` names.
 ///
@@ -55,12 +49,13 @@ pub(super) fn publish(
     Ok(batch.model("transform", model, content_type, accept)?)
 }
 
-/// What a model says of itself, as a container's `GET /execution-parameters` does.
+/// What a model says of itself, as a container's `GET /execution-parameters` does: payloads are smaller where many calls at once
+/// would have more than the API's limit in flight.
 pub(super) fn execution_parameters(workers: usize) -> ExecutionParameters {
-    let workers = (workers as u64).clamp(1, IN_FLIGHT_MB_MAX);
+    let workers = (workers as u64).clamp(1, PAYLOAD_MB_MAX);
     ExecutionParameters {
         max_concurrent_transforms: Some(workers),
         batch_strategy: Some(BatchStrategy::MultiRecord),
-        max_payload_in_mb: Some((IN_FLIGHT_MB_MAX / workers).clamp(1, PAYLOAD_MB)),
+        max_payload_in_mb: Some((PAYLOAD_MB_MAX / workers).clamp(1, PAYLOAD_MB_DEFAULT as u64)),
     }
 }
