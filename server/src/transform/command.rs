@@ -115,6 +115,11 @@ impl Command<'_> {
         Ok(outcome)
     }
 
+    /// SHA-256 of the model's artifact, in hex.
+    pub(super) fn model_digest(&self) -> String {
+        String::from_utf8_lossy(&self.model.digest).into_owned()
+    }
+
     /// The settings of a transform that began at `started`.
     ///
     /// # Errors

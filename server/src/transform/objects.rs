@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use jiff::Timestamp;
+use transform::job::Shard;
 use transform::journal::Journal;
 use transform::upload::PartSizes;
 use transform::{Job, Outcome, Settings};
+use wire::Timestamp;
 
 use super::command::{Command, Done, settings};
 use super::job_folder::{Agreed, JobFolder, ShardDone};
@@ -37,7 +38,7 @@ pub(super) struct Opened<'a> {
 pub(super) async fn run(command: &Command<'_>, config: &ObjectsConfig) -> anyhow::Result<Done> {
     let (input, output) =
         places::open(&config.input, config.is_manifest, &config.output, &command.config.aws)?;
-    let model_digest = String::from_utf8_lossy(&command.model.digest).into_owned();
+    let model_digest = command.model_digest();
     let job = match &config.job {
         Some(job) => job.clone(),
         // Without the start, which only inference ids know.
@@ -51,17 +52,17 @@ pub(super) async fn run(command: &Command<'_>, config: &ObjectsConfig) -> anyhow
         Part::Whole | Part::Merge => None,
     };
     if config.begins_anew {
-        match (config.part, shard) {
-            (_, Some(shard)) => folder.forget_shard(shard).await?,
-            (Part::Whole, None) => folder.remove().await?,
+        match config.part {
+            Part::Shard(shard) => folder.forget_shard(shard).await?,
+            Part::Whole => folder.remove().await?,
             // What is already put together is put together again.
-            (_, None) => {}
+            Part::Merge => {}
         }
     }
     let agreed = match config.part {
         Part::Merge => merge::agreed(&folder, &job).await?,
         Part::Whole | Part::Shard(_) => {
-            let started = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+            let started = Timestamp::now().iso8601();
             let shards = shard.map(|shard| shard.count);
             folder.agree(Agreed { started, shards, range_bytes: config.range_bytes }).await?
         }
@@ -72,12 +73,12 @@ pub(super) async fn run(command: &Command<'_>, config: &ObjectsConfig) -> anyhow
     let opened = Opened { command, input, output, job, folder, settings, digest };
     match config.part {
         Part::Merge => merge::run(opened, &agreed).await,
-        Part::Whole | Part::Shard(_) => opened.run(shard, model_digest).await,
+        Part::Whole | Part::Shard(_) => opened.run(shard).await,
     }
 }
 
 impl Opened<'_> {
-    async fn run(self, shard: Option<transform::job::Shard>, model_digest: String) -> anyhow::Result<Done> {
+    async fn run(self, shard: Option<Shard>) -> anyhow::Result<Done> {
         let (command, started) = (self.command, Instant::now());
         let place = self.folder.journal(shard)?;
         let (journal, done) = Journal::open(place, &self.job, &self.digest).await?;
@@ -98,7 +99,7 @@ impl Opened<'_> {
             journal: journal.clone(),
             done,
             model: Arc::new(model),
-            model_digest,
+            model_digest: command.model_digest(),
             progress: Arc::clone(&command.progress),
             listener: Arc::clone(&command.teller) as Arc<dyn transform::Listener>,
             stop: command.stop.clone(),
@@ -124,7 +125,7 @@ impl Opened<'_> {
         let command = self.command;
         Request {
             model: command.config.model.clone(),
-            model_digest: String::from_utf8_lossy(&command.model.digest).into_owned(),
+            model_digest: command.model_digest(),
             input: self.input.identity.clone(),
             output: self.output.identity.clone(),
             shard,

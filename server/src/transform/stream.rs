@@ -42,7 +42,7 @@ pub(super) async fn run(command: &Command<'_>, input: Option<&Path>) -> anyhow::
     let settings = command.settings(&now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())?.settings;
     let request = Request {
         model: command.config.model.clone(),
-        model_digest: String::from_utf8_lossy(&command.model.digest).into_owned(),
+        model_digest: command.model_digest(),
         input: name.clone(),
         output: "standard output".to_owned(),
         ..Request::of(&settings)
