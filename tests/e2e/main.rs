@@ -98,16 +98,26 @@ fn number(name: &str, default: u64) -> u64 {
 /// The objects of a bucket below a folder, by their keys in it.
 fn stored(server: &Server, bucket: &str, folder: &str) -> BTreeMap<String, Vec<u8>> {
     let mut client = server.connect();
-    let listing = client.call(&Request::get(&format!("/{bucket}?list-type=2&prefix={folder}/"))).text();
-    assert!(listing.contains("<IsTruncated>false"), "{listing}");
-    let keys = listing.split("<Key>").skip(1).map(|rest| rest.split('<').next().unwrap());
     let mut objects = BTreeMap::new();
-    for key in keys {
-        let answer = client.call(&Request::get(&format!("/{bucket}/{key}")));
+    for (key, _) in listed(server, bucket, folder) {
+        let answer = client.call(&Request::get(&format!("/{bucket}/{folder}/{key}")));
         assert_eq!(answer.status, 200, "{key}: {}", answer.text());
-        objects.insert(key[folder.len() + 1..].to_owned(), answer.body);
+        objects.insert(key, answer.body);
     }
     objects
+}
+
+/// The keys of a bucket below a folder, by their places in it, and their sizes.
+fn listed(server: &Server, bucket: &str, folder: &str) -> Vec<(String, u64)> {
+    let listing = server.call(&Request::get(&format!("/{bucket}?list-type=2&prefix={folder}/"))).text();
+    assert!(listing.contains("<IsTruncated>false"), "{listing}");
+    let text = |entry: &str, tag: &str| {
+        let rest = entry.split(&format!("<{tag}>")).nth(1).unwrap();
+        rest.split('<').next().unwrap().to_owned()
+    };
+    let key = |entry: &str| text(entry, "Key")[folder.len() + 1..].to_owned();
+    let entries = listing.split("<Contents>").skip(1);
+    entries.map(|entry| (key(entry), text(entry, "Size").parse().unwrap())).collect()
 }
 
 /// The files below a folder, by their paths in it.

@@ -7,10 +7,10 @@ use harness::hostile::gzip;
 use harness::{FaultStore, Oracle, Server};
 
 use crate::transform_faults::{
-    Expected, FAULTS_PER_MILLE, artifact, assert_no_uploads, hesitate, inputs, kill_commands, seen, start,
+    Expected, FAULTS_PER_MILLE, artifact, assert_no_uploads, hesitate, inputs, kill_commands, start,
     store_with,
 };
-use crate::{number, stored};
+use crate::{listed, number, stored};
 
 /// One of so many records of the large object is bad. Reason: most batches have none, and a few are halved.
 const BAD_EVERY: usize = 50_011;
@@ -100,7 +100,7 @@ fn a_transform_asked_to_end_leaves_no_upload_and_the_next_run_does_the_rest() {
     let seed = number("CLARY_SEED", 1);
     let store = FaultStore::before(behind.address(), seed);
     let mut random = fastrand::Rng::with_seed(seed);
-    let look = |folder: &str| expected.look(&seen(&behind, "outputs", folder));
+    let look = |folder: &str| expected.look(&listed(&behind, "outputs", folder));
     let mut running = start(&store, "undisturbed", &[]);
     assert!(running.wait(4, |_| look("undisturbed")), "{}", running.log());
     let requests = store.requests();
@@ -143,7 +143,7 @@ fn two_runs_at_once_leave_what_one_would_have_left() {
     for round in 0..number("CLARY_KILLS", RACES_DEFAULT) {
         let folder = format!("round-{round}");
         let when = format!("{folder} of seed {seed}");
-        let look = || expected.look(&seen(&behind, "outputs", &folder));
+        let look = || expected.look(&listed(&behind, "outputs", &folder));
         let mut one = start(&store, &folder, &[]);
         hesitate(&mut random);
         let mut other = start(&store, &folder, &[]);

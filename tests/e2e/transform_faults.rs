@@ -12,7 +12,7 @@ use harness::transform::Running;
 use harness::{FaultStore, Oracle, Request, Server, Transform, Up, artifacts};
 use serde_json::json;
 
-use crate::{files, number, stored};
+use crate::{files, listed, number, stored};
 
 /// How often a transform is killed, unless `CLARY_KILLS` says otherwise. Reason: a few seconds of every run of the suite.
 const KILLS_DEFAULT: u64 = 3;
@@ -85,18 +85,6 @@ impl Expected {
 /// Whether a key is a transform's own: what is done, and what is under way.
 fn is_own(key: &str) -> bool {
     key.split('/').any(|name| name == "_clary" || name.starts_with('.'))
-}
-
-/// Keys below a folder of a bucket, and their sizes.
-pub(crate) fn seen(server: &Server, bucket: &str, folder: &str) -> Vec<(String, u64)> {
-    let listing = server.call(&Request::get(&format!("/{bucket}?list-type=2&prefix={folder}/"))).text();
-    let text = |entry: &str, tag: &str| {
-        let rest = entry.split(&format!("<{tag}>")).nth(1).unwrap();
-        rest.split('<').next().unwrap().to_owned()
-    };
-    let key = |entry: &str| text(entry, "Key")[folder.len() + 1..].to_owned();
-    let entries = listing.split("<Contents>").skip(1);
-    entries.map(|entry| (key(entry), text(entry, "Size").parse().unwrap())).collect()
 }
 
 /// Files below a folder, and their sizes.
@@ -181,7 +169,7 @@ pub(crate) fn kill_commands(
 ) {
     let seed = number("CLARY_SEED", 1);
     let mut random = fastrand::Rng::with_seed(seed);
-    let look = |folder: &str| expected.look(&seen(behind, "outputs", folder));
+    let look = |folder: &str| expected.look(&listed(behind, "outputs", folder));
     let finish = |mut running: Running, folder: &str| {
         let is_good = running.wait(4, |_| look(folder));
         let when = format!("{folder} of seed {seed}");
@@ -313,7 +301,7 @@ fn kill_servers(
     let run = |server: &mut Server, folder: &str, until: Instant| -> bool {
         let mut is_over = false;
         server.wait_for("the job", |server| {
-            expected.look(&seen(outputs.unwrap_or(server), "outputs", folder));
+            expected.look(&listed(outputs.unwrap_or(server), "outputs", folder));
             is_over = status(server, folder) == "Completed";
             is_over || Instant::now() >= until
         });

@@ -81,9 +81,9 @@ fn describe(server: &Server, name: &str) -> Value {
 }
 
 /// Waits until the job has ended; its description.
-fn wait_ended(server: &mut Server, name: &str) -> Value {
+pub(crate) fn wait_ended(server: &mut Server, name: &str) -> Value {
     let mut found = Value::Null;
-    server.wait_for("the job's end", |server| {
+    server.wait_for(name, |server| {
         found = describe(server, name);
         !matches!(found["TransformJobStatus"].as_str(), Some("InProgress" | "Stopping"))
     });

@@ -14,8 +14,9 @@ use harness::forest::Forest;
 use harness::payload::{Rows, record};
 use harness::platform::{deploy, invoke, put, sagemaker};
 use harness::{Client, FaultStore, Oracle, Request, Server, Transform, Up, artifacts};
-use serde_json::{Value, json};
+use serde_json::json;
 
+use crate::transform_jobs::wait_ended;
 use crate::{files, stored, variable};
 
 /// The largest payload. Reason: a large object is several batches, and a small one is still one.
@@ -269,16 +270,6 @@ fn create(server: &Server, case: Case) {
     sagemaker(server, "CreateTransformJob", &input);
 }
 
-/// Waits for the job of that name to end; its description.
-fn ended(server: &mut Server, name: &str) -> Value {
-    let mut job = Value::Null;
-    server.wait_for(name, |server| {
-        job = sagemaker(server, "DescribeTransformJob", &json!({"TransformJobName": name}));
-        job["TransformJobStatus"] != "InProgress"
-    });
-    job
-}
-
 /// A command line of a case.
 fn command(case: Case, model: &Path) -> Transform {
     Transform::of(model).args(&[
@@ -371,7 +362,7 @@ fn outputs_are_the_answers_of_an_endpoint() {
         }
 
         // The jobs went on meanwhile, all of them.
-        let job = ended(&mut server, &case.name());
+        let job = wait_ended(&mut server, &case.name());
         let status = if expected.is_complete { "Completed" } else { "Failed" };
         assert_eq!(job["TransformJobStatus"], status, "{job}");
         compare(case, "embedded", &stored(&server, "outputs", &case.name()), &expected.outputs);
