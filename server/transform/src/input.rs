@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use object_store::path::Path;
 
+pub(crate) use key::below;
 pub use key::{OUTPUT_SUFFIX, output_path};
 pub use listing::{Found, InputError, Listing, read_manifest};
 pub use manifest::{ENTRIES_MAX, MANIFEST_BYTES_MAX, Manifest, ManifestError};

@@ -11,9 +11,22 @@ pub const OUTPUT_SUFFIX: &str = ".out";
 /// # Errors
 /// When the store cannot name such an object (an empty segment, `.` or `..`).
 pub fn output_path(prefix: &Path, relative: &str) -> Result<Path, path::Error> {
-    let folder = prefix.as_ref();
-    let separator = if folder.is_empty() { "" } else { "/" };
-    Path::parse(format!("{folder}{separator}{relative}{OUTPUT_SUFFIX}"))
+    Path::parse(below(prefix, &format!("{relative}{OUTPUT_SUFFIX}")))
+}
+
+/// The key that is `relative` in `folder`, which may be all there is.
+pub(crate) fn below(folder: &Path, relative: &str) -> String {
+    let separator = if folder.as_ref().is_empty() { "" } else { "/" };
+    format!("{folder}{separator}{relative}")
+}
+
+/// `key` as the store names it, or why it cannot: the name must be the key, byte for byte.
+pub(super) fn exact_path(key: &str) -> Result<Path, String> {
+    match Path::parse(key) {
+        Ok(path) if path.as_ref() == key => Ok(path),
+        Ok(_) => Err("expected a key without a slash at its start or end".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// What of a string prefix is cut from the keys that begin with it: all up to its last slash.

@@ -9,7 +9,7 @@ use futures_util::stream::BoxStream;
 use object_store::path::Path;
 use object_store::{Error, ObjectStoreExt};
 
-use super::key::folder_of;
+use super::key::{exact_path, folder_of};
 use super::pages::{Entry, Pages};
 use super::{
     InputObject, MANIFEST_BYTES_MAX, Manifest, ManifestError, OUTPUT_SUFFIX, Outputs, Source, output_path,
@@ -216,8 +216,8 @@ async fn is_output(store: &Store, prefix: &str, outputs: &Outputs, key: &str) ->
     let Some(below) = outputs.relative(key) else { return Ok(false) };
     let Some(relative) = below.strip_suffix(OUTPUT_SUFFIX) else { return Ok(false) };
     let input = format!("{}{relative}", folder_of(prefix));
-    let Ok(path) = Path::parse(&input) else { return Ok(false) };
-    if !input.starts_with(prefix) || path.as_ref() != input {
+    let Ok(path) = exact_path(&input) else { return Ok(false) };
+    if !input.starts_with(prefix) {
         return Ok(false);
     }
     match retry::retried(0, || store.objects.head(&path)).await {
@@ -258,13 +258,9 @@ fn found(path: Path, object: Listed, common: usize, output_prefix: &Path) -> Fou
 
 /// The object that a manifest names, whose key has `common` bytes that its output's has not.
 async fn look_up(store: Store, key: String, common: usize, output_prefix: Path) -> Found {
-    let path = match Path::parse(&key) {
-        Ok(path) if path.as_ref() == key => path,
-        Ok(_) => {
-            let reason = "expected a key without a slash at its start or end".to_owned();
-            return Found::Unusable { key, reason };
-        }
-        Err(error) => return Found::Unusable { key, reason: error.to_string() },
+    let path = match exact_path(&key) {
+        Ok(path) => path,
+        Err(reason) => return Found::Unusable { key, reason },
     };
     match retry::retried(0, || store.objects.head(&path)).await {
         Ok(meta) => found(path, Listed { key, ..meta.into() }, common, &output_prefix),

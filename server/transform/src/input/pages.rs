@@ -8,7 +8,7 @@ use futures_util::stream::BoxStream;
 use object_store::path::{self, Path};
 use object_store::{Error, ObjectMeta, ObjectStoreExt as _, Result};
 
-use super::key::folder_of;
+use super::key::{exact_path, folder_of};
 use crate::store::{Listed, Store};
 use crate::upload::retry::{self, Pauses};
 
@@ -96,14 +96,9 @@ impl Strings {
 
 /// What `listed` is.
 fn entry(listed: Listed) -> Entry {
-    let key = listed.key.clone();
-    match Path::parse(&key) {
-        Ok(path) if path.as_ref() == key => Entry::Object(path, listed),
-        Ok(_) => {
-            let reason = "expected a key without a slash at its start or end".to_owned();
-            Entry::Unusable { key, reason }
-        }
-        Err(error) => Entry::Unusable { key, reason: error.to_string() },
+    match exact_path(&listed.key) {
+        Ok(path) => Entry::Object(path, listed),
+        Err(reason) => Entry::Unusable { key: listed.key, reason },
     }
 }
 

@@ -3,6 +3,7 @@
 use object_store::ObjectStoreExt as _;
 use object_store::path::Path;
 
+use crate::input::below;
 use crate::store::Store;
 
 /// Where the manifests go, and what they say of where objects are.
@@ -46,9 +47,7 @@ struct Manifest {
 impl Manifests {
     pub(super) fn new(capture: Capture, job_id: &str) -> Self {
         let manifest = |folder: &str, uri: String| {
-            let prefix = capture.prefix.as_ref();
-            let separator = if prefix.is_empty() { "" } else { "/" };
-            let stem = format!("{prefix}{separator}{folder}/{}/{job_id}", capture.hour);
+            let stem = below(&capture.prefix, &format!("{folder}/{}/{job_id}", capture.hour));
             Manifest { stem, uri, keys: Vec::new(), files: 0 }
         };
         let read = manifest("input", capture.input_uri.clone());

@@ -9,7 +9,7 @@ use codecs::framing::SplitType;
 use object_store::path::{self, Path};
 use serde::{Deserialize, Serialize};
 
-use crate::input::InputObject;
+use crate::input::{InputObject, below};
 use crate::journal::FOLDER;
 use crate::read::ReadSpan;
 use crate::settings::{AssembleWith, Compression, ErrorPolicy, Settings};
@@ -85,14 +85,11 @@ impl Shard {
     /// # Errors
     /// When the store cannot name it.
     pub fn share_key(self, output_prefix: &Path, job_id: &str, output: &Path) -> Result<Path, path::Error> {
-        let folder = output_prefix.as_ref();
-        let separator = if folder.is_empty() { "" } else { "/" };
-        let relative =
-            output.as_ref().strip_prefix(folder).unwrap_or(output.as_ref()).trim_start_matches('/');
+        let output = output.as_ref();
+        let relative = output.strip_prefix(output_prefix.as_ref()).unwrap_or(output).trim_start_matches('/');
         let (index, count) = (self.index, self.count);
-        Path::parse(format!(
-            "{folder}{separator}{FOLDER}/{job_id}/{SHARES_FOLDER}/{relative}.{index:05}-of-{count:05}"
-        ))
+        let name = format!("{relative}.{index:05}-of-{count:05}");
+        Path::parse(below(output_prefix, &format!("{FOLDER}/{job_id}/{SHARES_FOLDER}/{name}")))
     }
 }
 
