@@ -181,6 +181,24 @@ pub(crate) fn kill_commands(
     finish(start("uninterrupted"), "uninterrupted");
     let requests = store.requests() - before;
     store.fail_per_mille(FAULTS_PER_MILLE);
+    let run = |running: &mut Running, folder: &str| {
+        let last = store.requests() + random.u64(..=requests);
+        while running.ended().is_none() && store.requests() < last {
+            look(folder);
+        }
+        hesitate(&mut random);
+    };
+    kill_rounds(start, run, look, finish);
+    assert!(!store.served().is_empty());
+}
+
+/// Folder by folder, starts a command, lets it `run` for a while and kills it, until it ends by itself or was killed often enough.
+fn kill_rounds(
+    start: impl Fn(&str) -> Running,
+    mut run: impl FnMut(&mut Running, &str),
+    look: impl Fn(&str),
+    finish: impl Fn(Running, &str),
+) {
     let kills = number("CLARY_KILLS", KILLS_DEFAULT);
     let (mut killed, mut round) = (0, 0);
     while killed < kills {
@@ -188,11 +206,7 @@ pub(crate) fn kill_commands(
         round += 1;
         loop {
             let mut running = start(&folder);
-            let last = store.requests() + random.u64(..=requests);
-            while running.ended().is_none() && store.requests() < last {
-                look(&folder);
-            }
-            hesitate(&mut random);
+            run(&mut running, &folder);
             if killed == kills || running.ended().is_some() {
                 finish(running, &folder);
                 break;
@@ -202,7 +216,6 @@ pub(crate) fn kill_commands(
             look(&folder);
         }
     }
-    assert!(!store.served().is_empty());
 }
 
 #[test]
@@ -219,41 +232,29 @@ fn a_command_killed_over_a_directory_leaves_what_it_would_have_left() {
     }
     let seed = number("CLARY_SEED", 1);
     let mut random = fastrand::Rng::with_seed(seed);
-    let start = |output: &Path| {
+    let output = |name: &str| folder.path().join(name);
+    let start = |name: &str| {
         let command = command(model.to_str().unwrap());
-        command.path("--input", &folder.path().join("in")).path("--output", output).start()
+        command.path("--input", &folder.path().join("in")).path("--output", &output(name)).start()
     };
-    let finish = |mut running: Running, output: &Path| {
-        let is_good = running.wait(4, |_| expected.look(&seen_files(output)));
-        let when = format!("{} of seed {seed}", output.display());
+    let look = |name: &str| expected.look(&seen_files(&output(name)));
+    let finish = |mut running: Running, name: &str| {
+        let is_good = running.wait(4, |_| look(name));
+        let when = format!("{name} of seed {seed}");
         assert!(is_good, "{when}: {}", running.log());
-        expected.check(&files(output), &when);
+        expected.check(&files(&output(name)), &when);
     };
     let begun = Instant::now();
-    let output = folder.path().join("uninterrupted");
-    finish(start(&output), &output);
+    finish(start("uninterrupted"), "uninterrupted");
     let whole = begun.elapsed();
-    let kills = number("CLARY_KILLS", KILLS_DEFAULT);
-    let (mut killed, mut round) = (0, 0);
-    while killed < kills {
-        let output = folder.path().join(format!("round-{round}"));
-        round += 1;
-        loop {
-            let mut running = start(&output);
-            let last = Instant::now() + whole.mul_f64(random.f64());
-            while running.ended().is_none() && Instant::now() < last {
-                expected.look(&seen_files(&output));
-                std::thread::yield_now();
-            }
-            if killed == kills || running.ended().is_some() {
-                finish(running, &output);
-                break;
-            }
-            running.kill();
-            killed += 1;
-            expected.look(&seen_files(&output));
+    let run = |running: &mut Running, name: &str| {
+        let last = Instant::now() + whole.mul_f64(random.f64());
+        while running.ended().is_none() && Instant::now() < last {
+            look(name);
+            std::thread::yield_now();
         }
-    }
+    };
+    kill_rounds(start, run, look, finish);
 }
 
 /// A job on `server` from and to the buckets, to `folder`.
