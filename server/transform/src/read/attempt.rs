@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::{BACKOFF_MAX, ReadError, ReadOptions};
 use crate::input::InputObject;
+use crate::upload::retry;
 
 /// The longest pause between two pieces of an answer. Reason: the store's client gives a whole request as long.
 const IDLE_MAX: Duration = Duration::from_secs(30);
@@ -141,8 +142,10 @@ impl RangeReader {
                 Failure::Final(ReadError::Changed { object, byte, found })
             }
             E::NotFound { .. } => Failure::Final(ReadError::Missing { object }),
-            E::Generic { .. } | E::JoinError { .. } => Failure::Passing(error),
-            source => Failure::Final(ReadError::Store { object, byte, attempts: 1, source }),
+            source if retry::is_final(&source) => {
+                Failure::Final(ReadError::Store { object, byte, attempts: 1, source })
+            }
+            source => Failure::Passing(source),
         }
     }
 
