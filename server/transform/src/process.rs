@@ -43,7 +43,7 @@ pub use error::ProcessError;
 pub use ids::{ObjectId, RecordId};
 
 use codecs::framing::SplitType;
-use memchr::memchr;
+use memchr::{memchr, memchr_iter};
 
 use self::draft::Draft;
 use self::json::Added;
@@ -176,9 +176,7 @@ impl Processing {
         while !rest.is_empty() {
             let (line, behind) = rest.split_at(memchr(b'\n', rest).map_or(rest.len(), |newline| newline + 1));
             if answers.len() == records {
-                let found = records + 1 + memchr::memchr_iter(b'\n', behind).count();
-                let is_open = usize::from(behind.last().is_some_and(|&last| last != b'\n'));
-                return Err(ProcessError::Count { expected: records, found: found + is_open });
+                return Err(ProcessError::Count { expected: records, found: count_lines(answer) });
             }
             answers.push(csv::split_line(line).0);
             rest = behind;
@@ -282,4 +280,10 @@ impl Processing {
             Kind::Json | Kind::JsonLines => json::select(&filter.path, draft),
         }
     }
+}
+
+/// How many lines `text` has, a last one without an end included.
+pub(crate) fn count_lines(text: &[u8]) -> usize {
+    let is_open = text.last().is_some_and(|&last| last != b'\n');
+    memchr_iter(b'\n', text).count() + usize::from(is_open)
 }

@@ -14,7 +14,7 @@ use super::rejected::Rejected;
 use super::work::Work;
 use crate::batch::Run;
 use crate::model::Model;
-use crate::process::{ObjectId, Processing};
+use crate::process::{ObjectId, Processing, count_lines};
 use crate::progress::Progress;
 use crate::settings::{Answers, AssembleWith, BatchStrategy, ErrorPolicy, Settings};
 
@@ -143,9 +143,7 @@ impl<M: Model> Answering<'_, M> {
         if !is_held {
             return None;
         }
-        let is_open = answer.last().is_some_and(|&last| last != b'\n');
-        let found = memchr::memchr_iter(b'\n', answer).count() + usize::from(is_open);
-        let expected = records.len();
+        let (expected, found) = (records.len(), count_lines(answer));
         (found < expected).then(|| {
             let reason = format!("expected an answer of {expected} lines, one a record, found {found}");
             RecordError { is_exact: expected == 1, ..self.blame(records.start, reason) }
