@@ -130,6 +130,11 @@ impl Processing {
         self.kind.is_line() && !self.writes_answers_whole()
     }
 
+    /// Whether records get ids, which depend on how many records come before.
+    pub fn numbers_records(&self) -> bool {
+        self.started.is_some()
+    }
+
     /// Whether a request is the record, byte for byte: then [`Self::request`] need not be called.
     pub fn sends_records_whole(&self) -> bool {
         self.input_filter.path.is_root()

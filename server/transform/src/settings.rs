@@ -116,8 +116,6 @@ pub struct Settings {
     pub assemble_with: AssembleWith,
     /// Filters, joins and inference ids; `None`: answers are written as they come.
     pub processing: Option<Processing>,
-    /// Whether the processing gives records ids, which depend on how many records come before.
-    pub numbers_records: bool,
     /// How often a call is tried again.
     pub retries: u32,
     /// How long a call may take.
@@ -145,7 +143,6 @@ impl Default for Settings {
             concurrency: 1,
             assemble_with: AssembleWith::None,
             processing: None,
-            numbers_records: false,
             retries: RETRIES_DEFAULT,
             timeout: TIMEOUT_DEFAULT,
             error_policy: ErrorPolicy::Fail,

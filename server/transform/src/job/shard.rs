@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::input::{InputObject, below};
 use crate::journal::FOLDER;
+use crate::process::Processing;
 use crate::read::ReadSpan;
 use crate::settings::{AssembleWith, Compression, ErrorPolicy, Settings};
 
@@ -69,7 +70,8 @@ impl Shard {
             && settings.assemble_with == AssembleWith::Line
             && settings.compression == Compression::None
             && settings.answers.are_lines();
-        let stands_alone = settings.numbers_records || settings.error_policy == ErrorPolicy::Quarantine;
+        let numbers_records = settings.processing.as_ref().is_some_and(Processing::numbers_records);
+        let stands_alone = numbers_records || settings.error_policy == ErrorPolicy::Quarantine;
         self.count > 1 && object.size >= settings.cut_bytes && is_lines_to_lines && !stands_alone
     }
 
@@ -111,7 +113,8 @@ fn fnv1a(text: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::Answers;
+    use crate::process::DataProcessing;
+    use crate::settings::{Answers, InferenceIds};
 
     fn object(output: &str, size: u64) -> InputObject {
         let path = Path::parse("in/x").unwrap();
@@ -125,6 +128,17 @@ mod tests {
             answers: Answers::CsvLines,
             ..Settings::default()
         }
+    }
+
+    fn numbered() -> Option<Processing> {
+        let ids = InferenceIds { started: "2026-01-01T00:00:00Z".to_owned() };
+        let asked = DataProcessing {
+            inference_ids: Some(&ids),
+            split_type: SplitType::Line,
+            assemble_with: AssembleWith::Line,
+            ..DataProcessing::default()
+        };
+        Processing::parse(&asked).unwrap()
     }
 
     fn part(index: u32, count: u32, object: &InputObject, settings: &Settings) -> Part {
@@ -186,7 +200,7 @@ mod tests {
             Settings { split_type: SplitType::RecordIo, ..lines() },
             Settings { assemble_with: AssembleWith::None, ..lines() },
             Settings { compression: Compression::Gzip, ..lines() },
-            Settings { numbers_records: true, ..lines() },
+            Settings { processing: numbered(), ..lines() },
             Settings { cut_bytes: CUT_BYTES + 1, ..lines() },
             Settings { answers: Answers::JsonDocument, ..lines() },
             Settings { answers: Answers::CsvLine, ..lines() },

@@ -120,7 +120,6 @@ impl Requested {
         let accept = settings.processing.as_ref().map(|processing| processing.accept().to_owned());
         settings.accept = accept.or(self.accept);
         settings.content_type = self.content_type;
-        settings.numbers_records = self.ids.is_some();
         settings.check_header()?;
         // Of several, the model chooses.
         let accept = settings.accept.as_deref().filter(|accept| !accept.contains(','));
