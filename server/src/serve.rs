@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context;
-use codecs::{ContentType, Format};
 use tokio::runtime::Runtime;
 
 use crate::config::{ServeConfig, ServerConfig};
@@ -147,13 +146,8 @@ fn container(config: &ServeConfig, runtime: &Runtime) -> anyhow::Result<Containe
 }
 
 fn loader(config: &ServeConfig) -> anyhow::Result<Loader> {
-    let default_accept = match &config.default_accept {
-        None => None,
-        Some(text) => {
-            let json = ContentType::new(Format::Json);
-            Some(ContentType::from_accept(Some(text), json).context("the default Accept")?)
-        }
-    };
+    let default_accept = Loader::default_accept(config.default_accept.as_deref());
+    let default_accept = default_accept.context("the default Accept")?;
     Ok(Loader { scratch: config.scratch.clone(), options: config.load.clone(), default_accept })
 }
 

@@ -5,11 +5,12 @@
 
 use std::ffi::OsString;
 
-use codecs::{ContentType, Format};
+use codecs::ContentType;
 use models::{Algorithm, LoadOptions};
 use serde_json::Value;
 
 use crate::config::{self, Command, environment::Environment};
+use crate::serving::Loader;
 
 /// The repositories that are served, and the family of their artifacts; `None` takes any.
 const SERVED: &[(&str, Option<Algorithm>)] = &[
@@ -144,11 +145,8 @@ fn load_options(variables: &[(String, String)]) -> Result<(LoadOptions, Option<C
     let command = config::parse(line, &environment).map_err(|error| refused(&error.message))?;
     let Command::Serve(arguments) = command else { unreachable!("the line says serve") };
     let serve = arguments.resolve(&environment, |_| false);
-    let default = |text: String| {
-        let json = ContentType::new(Format::Json);
-        ContentType::from_accept(Some(&text), json).map_err(|error| refused(&error.to_string()))
-    };
-    Ok((serve.load, serve.default_accept.map(default).transpose()?))
+    let default_accept = Loader::default_accept(serve.default_accept.as_deref());
+    Ok((serve.load, default_accept.map_err(|error| refused(&error.to_string()))?))
 }
 
 fn model_data(definition: &Value) -> Result<ModelData, ImageError> {
@@ -179,6 +177,7 @@ fn model_data(definition: &Value) -> Result<ModelData, ImageError> {
 #[cfg(test)]
 #[expect(clippy::needless_pass_by_value, reason = "cases hand in literals")]
 mod tests {
+    use codecs::Format;
     use serde_json::json;
 
     use super::*;

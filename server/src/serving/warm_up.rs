@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use codecs::{ContentType, Format};
+use codecs::{ContentType, ContentTypeError, Format};
 use dmatrix::{DMatrix, Predictions};
 use models::{Artifact, Input, LoadError, LoadOptions, Model, PredictError};
 
@@ -56,6 +56,15 @@ pub struct Loader {
 }
 
 impl Loader {
+    /// What a default Accept of `text` stands for; where that leaves a choice, JSON.
+    ///
+    /// # Errors
+    /// When it names nothing that is served.
+    pub fn default_accept(text: Option<&str>) -> Result<Option<ContentType>, ContentTypeError> {
+        let json = ContentType::new(Format::Json);
+        text.map(|text| ContentType::from_accept(Some(text), json)).transpose()
+    }
+
     /// Opens the artifact at `path`.
     ///
     /// # Errors

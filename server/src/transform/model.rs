@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use codecs::{ContentType, Format};
 use transform::Settings;
 use transform::settings::{BatchStrategy, ExecutionParameters, PAYLOAD_MB_DEFAULT, PAYLOAD_MB_MAX};
 
@@ -21,13 +20,11 @@ const QUEUE_LENGTH: usize = 100;
 /// # Errors
 /// When it cannot be had or is refused.
 pub(super) async fn load(config: &TransformConfig) -> anyhow::Result<Arc<LoadedModel>> {
-    let json = ContentType::new(Format::Json);
-    let default_accept = config.default_accept.as_deref();
-    let default_accept = default_accept.map(|text| ContentType::from_accept(Some(text), json));
+    let default_accept = Loader::default_accept(config.default_accept.as_deref());
     let loader = Loader {
         scratch: config.scratch.clone(),
         options: config.load.clone(),
-        default_accept: default_accept.transpose().context("--default-accept")?,
+        default_accept: default_accept.context("--default-accept")?,
     };
     let source = Source::parse(&config.model, &config.aws.0)?;
     let fetched = source.fetch(&config.scratch).await?;
