@@ -91,14 +91,14 @@ impl BatchServer {
         accept: Option<&str>,
     ) -> Result<BatchModel, Error> {
         let content_type = payload_type(content_type).map_err(Error::ContentType)?;
-        let answer_type = model.answer_type.settle(accept).map_err(Error::Accept)?;
+        model.answer_type.settle(accept).map_err(Error::Accept)?;
         let name = format!("{name}/{}", self.next.fetch_add(1, Ordering::Relaxed));
         let variant = self.metrics.variant(&name, VARIANT);
         let endpoint = Endpoint::of_one(VARIANT, model, variant, Capacity::new(u32::MAX));
         // Nothing stood there that somebody could wait for.
         drop(self.server.publish(&name, Some(endpoint)));
         let accept = accept.map(str::to_owned);
-        Ok(BatchModel { batch: Arc::clone(self), name, content_type, accept, answer_type })
+        Ok(BatchModel { batch: Arc::clone(self), name, content_type, accept })
     }
 }
 
@@ -109,15 +109,9 @@ pub struct BatchModel {
     name: String,
     content_type: ContentType,
     accept: Option<String>,
-    answer_type: ContentType,
 }
 
 impl BatchModel {
-    /// The media type of its answers.
-    pub fn answer_type(&self) -> &'static str {
-        self.answer_type.as_str()
-    }
-
     async fn ask(&self, body: &Bytes, started: Instant, deadline: Instant) -> Result<Prediction, Error> {
         let invocation = Invocation {
             endpoint: &self.name,
