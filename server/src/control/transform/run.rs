@@ -18,7 +18,6 @@ use super::model::{Servable, failure_reason};
 use super::request::TransformRequest;
 use super::settle::Ended;
 use super::state::{TransformJobState, TransformJobStatus};
-use crate::buckets::Buckets;
 use crate::control::record::Record;
 use crate::control::shared_models::SharedModel;
 use crate::control::{ControlError, StateError};
@@ -189,8 +188,8 @@ impl Running<'_> {
             Servable::of(&self.state).map_err(|error| Halt::Failed(format!("ClientError: {error}")))?;
         let jobs = self.jobs;
         let pin = self.state.artifact.clone();
-        let models = Arc::clone(&jobs.control.hosting.models);
-        let loaded = self.unless_stopped(servable.load(&models, pin.as_ref())).await?;
+        let models = &jobs.control.hosting.models;
+        let loaded = self.unless_stopped(servable.load(models, pin.as_ref())).await?;
         let (model, pin) = loaded.map_err(|error| Halt::Failed(failure_reason(&error)))?;
         self.log.say(&format!("model {} loaded: {}, SHA-256 {}", self.model_name(), pin.url, pin.sha256));
         if self.state.artifact.as_ref() != Some(&pin) {
@@ -210,7 +209,7 @@ impl Running<'_> {
     ) -> Result<Ended, Halt> {
         let settings = fit(self.settings(&request)?, &model.model);
         let settings = settings.map_err(|error| Halt::Failed(format!("ClientError: {error}")))?;
-        let (content_type, accept) = (settings.content_type.as_deref(), accept(&settings));
+        let (content_type, accept) = (settings.content_type.as_deref(), settings.accept.as_deref());
         let asked = self.jobs.batch.model(&self.record.name, Arc::clone(&model.model), content_type, accept);
         let asked: BatchModel = asked.map_err(|error| Halt::Failed(format!("ClientError: {error}")))?;
         let job = self.job(&request, settings, started, asked, progress).await?;
@@ -321,8 +320,7 @@ impl Running<'_> {
     }
 
     pub(super) fn store(&self, bucket: &str) -> Result<Store, Halt> {
-        let buckets: &Buckets = &self.jobs.buckets;
-        buckets.store(bucket).map_err(|error| Halt::Failed(format!("ClientError: {error}")))
+        self.jobs.buckets.store(bucket).map_err(|error| Halt::Failed(format!("ClientError: {error}")))
     }
 
     /// What `work` gives, unless the job is asked to stop first.
@@ -340,11 +338,6 @@ impl Running<'_> {
     fn model_name(&self) -> &str {
         self.state.request.get("ModelName").and_then(|name| name.as_str()).unwrap_or_default()
     }
-}
-
-/// What the model is asked for: where records are processed, the kind that they are read as.
-fn accept(settings: &Settings) -> Option<&str> {
-    settings.processing.as_ref().map(transform::process::Processing::accept).or(settings.accept.as_deref())
 }
 
 fn refused(error: ControlError) -> Halt {
