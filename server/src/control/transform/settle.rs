@@ -59,7 +59,9 @@ impl TransformJobs {
         self.tell(event::changed(&record, &state)).await;
         let journal = self.journal(&state.id);
         let removed = crate::rt::blocking(move || std::fs::remove_file(&journal)).await;
-        if let Err(error) = removed.or_else(none_is_fine) {
+        if let Err(error) = removed
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
             tracing::warn!(job = name, %error, "a journal cannot be removed; the next start does");
         }
         self.control.sweep().await;
@@ -89,8 +91,4 @@ impl TransformJobs {
         });
         changed.await
     }
-}
-
-fn none_is_fine(error: std::io::Error) -> std::io::Result<()> {
-    if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
