@@ -6,7 +6,6 @@ use object_store::MultipartId;
 use serde::{Deserialize, Serialize};
 
 use super::line::{self, Line, ObjectName, StoredPart};
-use crate::batch::Position;
 use crate::input::InputObject;
 use crate::upload::Resume;
 
@@ -56,12 +55,10 @@ impl Done {
         // Without a seal, a part that is shorter than its number's is what an end that was not reached left.
         let is_sealed = resume.sealed.is_some();
         let whole = |part: &&StoredPart| is_sealed || part.bytes == resume.part_sizes.bytes(part.number);
-        let parts: Vec<_> = in_order.take_while(whole).cloned().collect();
-        let stored: u64 = parts.iter().map(|part| part.bytes).sum();
-        if resume.sealed.is_some_and(|(bytes, _)| bytes != stored) {
+        resume.parts = in_order.take_while(whole).cloned().collect();
+        if resume.sealed.is_some_and(|(bytes, _)| bytes != resume.bytes()) {
             resume.sealed = None;
         }
-        resume.parts = parts;
         let is_of_use = !resume.parts.is_empty() || resume.sealed.is_some();
         is_of_use.then_some(resume)
     }
@@ -93,19 +90,17 @@ impl Done {
                     upload.parts.insert(part.number, part);
                 }
             }
-            Line::Sealed { upload, bytes, end } => self.seal(&upload, bytes, end),
+            Line::Sealed { upload, bytes, end } => {
+                if let Some(upload) = self.uploads.get_mut(&upload) {
+                    upload.resume.sealed = Some((bytes, end));
+                }
+            }
             Line::Aborted { upload } => {
                 if let Some(upload) = self.uploads.remove(&upload) {
                     self.latest.remove(&upload.name.output);
                 }
             }
             Line::Failed(_) => {}
-        }
-    }
-
-    fn seal(&mut self, upload: &str, bytes: u64, end: Position) {
-        if let Some(upload) = self.uploads.get_mut(upload) {
-            upload.resume.sealed = Some((bytes, end));
         }
     }
 }
