@@ -80,8 +80,7 @@ pub async fn transform<M: Model>(
     object: &InputObject,
     share: Option<ReadSpan>,
 ) -> Result<(), ObjectError> {
-    let name = places.name(object.path.as_ref());
-    let mut output = Output::begin(work, places, done, object, name).await?;
+    let mut output = Output::begin(work, places, done, object).await?;
     let written = write(work, places, object, share, &mut output).await;
     match (written, work.stopped()) {
         (Ok(()), _) => Ok(()),

@@ -38,8 +38,8 @@ impl<M> Output<M> {
         places: &Places,
         done: &Done,
         object: &InputObject,
-        name: String,
     ) -> Result<Self, ObjectError> {
+        let name = places.name(object.path.as_ref());
         let mut resume = done.resume(object);
         if resume.is_some() && work.settings.error_policy == ErrorPolicy::Quarantine {
             resume = None;
