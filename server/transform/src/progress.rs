@@ -70,9 +70,3 @@ pub trait Listener: Send + Sync + 'static {
         let _ = failure;
     }
 }
-
-/// Nobody is told.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Silent;
-
-impl Listener for Silent {}
