@@ -114,7 +114,7 @@ impl<M: Model> Running<M> {
         }
         listed?;
         if let Some(captured) = &mut self.captured {
-            captured.finish().await.map_err(|error| format!("InternalServerError: {error}"))?;
+            captured.finish().await.map_err(ours)?;
         }
         let found = Counts::from(&*self.job.progress).objects_found;
         let is_all = self.job.shard.is_none() && self.work.stopped().is_none();
@@ -184,7 +184,7 @@ impl<M: Model> Running<M> {
         let size = share.map_or(object.size, |span| span.to.unwrap_or(object.size) - span.from);
         Progress::add(&self.job.progress.objects_found, 1);
         if let Some(captured) = &mut self.captured {
-            captured.read(&object.path).await.map_err(|error| format!("InternalServerError: {error}"))?;
+            captured.read(&object.path).await.map_err(ours)?;
         }
         self.end_stale(&object.output).await;
         let Some(permit) = self.admit(size).await? else { return Ok(()) };
@@ -257,7 +257,7 @@ impl<M: Model> Running<M> {
 
     /// Takes in an object that is through.
     async fn end(&mut self, ended: Result<Ended, tokio::task::JoinError>) -> Result<(), String> {
-        let ended = ended.map_err(|error| format!("InternalServerError: {error}"))?;
+        let ended = ended.map_err(ours)?;
         match ended.result {
             Ok(()) => return self.succeed(&ended.object).await,
             Err(ObjectError::Stopped) => {}
@@ -276,9 +276,7 @@ impl<M: Model> Running<M> {
     async fn succeed(&mut self, object: &InputObject) -> Result<(), String> {
         Progress::add(&self.job.progress.objects_done, 1);
         match &mut self.captured {
-            Some(captured) => {
-                captured.wrote(&object.output).await.map_err(|error| format!("InternalServerError: {error}"))
-            }
+            Some(captured) => captured.wrote(&object.output).await.map_err(ours),
             None => Ok(()),
         }
     }
@@ -351,6 +349,11 @@ impl<M: Model> Running<M> {
             Source::Listed { place, .. } => format!("in the manifest {place}"),
         }
     }
+}
+
+/// What ends a transform and is no fault of who asked for it.
+fn ours(error: impl std::fmt::Display) -> String {
+    format!("InternalServerError: {error}")
 }
 
 /// Whether an earlier run finished `object`, and its output is there: somebody may have removed it since, to have it anew.
