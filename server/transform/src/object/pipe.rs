@@ -87,10 +87,15 @@ pub async fn pipe<M: Model>(
         sender,
         is_live,
     };
-    let _cutting = Task::spawn(cutting.cut(pieces, start));
+    let cutting = Task::spawn(cutting.cut(pieces, start));
     let stopped = work.until_stopped();
     tokio::select! {
-        written = write_in_order(work, receiver, start, sink) => written,
+        written = write_in_order(work, receiver, start, sink) => {
+            let written = written?;
+            // Runs also end where the cutting does early, by a panic: then they are not all.
+            cutting.await.map_err(ObjectError::Object)?;
+            Ok(written)
+        }
         () = async { stopped.await; tokio::time::sleep(STOP_GRACE).await } => Err(ObjectError::Stopped),
     }
 }

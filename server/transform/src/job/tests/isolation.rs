@@ -2,7 +2,13 @@
 
 use std::sync::atomic::Ordering;
 
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
+
 use super::*;
+use crate::batch::Position;
+use crate::object::{self, ObjectError, Rejected, Sink, Work};
+use crate::process::ObjectId;
 use crate::settings::{Answers, BatchStrategy, ErrorPolicy};
 
 /// One object, under a policy; gives the outputs and what failed (`record@byte status attempts: reason`).
@@ -173,4 +179,34 @@ fn a_panic_is_the_objects_failure() {
         assert!(summary.failures[0].reason.contains("panic"), "{summary:?}");
         assert_eq!(bench.outputs().await, BTreeMap::from([("b.out".to_owned(), "ba\n".to_owned())]));
     });
+}
+
+/// What was written of the runs before it is not all of the object.
+#[test]
+fn a_panic_while_an_object_is_cut_is_an_error() {
+    on_threads(async {
+        let bench = Bench::new(&[], lines()).await;
+        let (model, listener) = (Arc::clone(&bench.model), Arc::clone(&bench.told) as Arc<dyn Listener>);
+        let progress = Arc::clone(&bench.progress);
+        let (settings, stop) = (bench.settings.clone(), bench.stop.subscribe());
+        let work = Arc::new(Work::new("job".to_owned(), settings, model, progress, listener, stop));
+        let pieces = stream::once(async { panic!("a reader's bug") }).boxed();
+        let object = ObjectId::new("job", "in/x");
+        let source = object::Source { object, pieces, start: Position::default(), is_live: false };
+        let piped = object::pipe(&work, source, &mut Nowhere).await;
+        assert!(matches!(piped, Err(ObjectError::Object(_))), "{piped:?}");
+    });
+}
+
+/// Takes all answers.
+struct Nowhere;
+
+impl Sink for Nowhere {
+    async fn write(&mut self, _: Bytes, _: Position) -> Result<(), String> {
+        Ok(())
+    }
+
+    async fn reject(&mut self, _: Vec<Rejected>) -> Result<(), String> {
+        Ok(())
+    }
 }
