@@ -1,7 +1,6 @@
 //! What a job keeps beside its outputs while it is not done: `_clary/JOB/`. In it are what its runs must agree on, the journals
 //! of what is done, and, of a job in shards, a note of each that is complete and their shares of objects that were cut.
 
-use std::collections::HashSet;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
@@ -174,7 +173,7 @@ impl JobFolder {
         let head = self.head();
         self.remove_where(|path| *path != head).await?;
         // What a run that was killed was about to note here.
-        let swept = upload::sweep(&self.store, self.folder.as_ref(), |_| true, &HashSet::new()).await;
+        let swept = upload::sweep(&self.store, self.folder.as_ref(), |_| true).await;
         swept.with_context(|| format!("ending the uploads below {}", self.folder))?;
         if let Some(file) = &self.journal {
             ignore_missing_file(std::fs::remove_file(file)).with_context(|| file.display().to_string())?;

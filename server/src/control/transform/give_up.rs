@@ -49,7 +49,7 @@ impl Running<'_> {
             };
         }
         let listed = self.outputs_among(&request, &others, &mut ours).await;
-        let swept = upload::sweep(&store, prefix, |path| ours.contains(path), &HashSet::new()).await;
+        let swept = upload::sweep(&store, prefix, |left| ours.contains(&left.path)).await;
         listed.and_then(|()| swept.map_err(|error| error.to_string()))
     }
 

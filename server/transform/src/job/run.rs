@@ -19,8 +19,7 @@ use crate::object::{ObjectError, Places, Task, Work, rejected_key, transform};
 use crate::progress::{Failure, Progress};
 use crate::read::{ReadOptions, ReadSpan};
 use crate::settings::{BatchStrategy, MIB, PayloadLimit, Settings};
-use crate::store::Store;
-use crate::upload::retry::retried;
+use crate::upload::{self, retried};
 
 impl<M: Model> Job<M> {
     /// Transforms every object. Dropped before it ends, it leaves what a killed process would.
@@ -324,18 +323,10 @@ impl<M: Model> Running<M> {
         if old.is_empty() {
             return;
         }
-        let Store { parts, uploads, .. } = &self.job.output;
-        let left = match uploads.unfinished(self.job.output_prefix.as_ref()).await {
-            Ok(left) => left,
-            Err(error) => {
-                tracing::warn!(%error, "unfinished uploads cannot be listed: some may be left behind");
-                return;
-            }
-        };
-        for upload in left.iter().filter(|upload| old.contains(&upload.id)) {
-            if let Err(error) = parts.abort_multipart(&upload.path, &upload.id).await {
-                tracing::warn!(key = %upload.path, %error, "an unfinished upload is left behind");
-            }
+        let prefix = self.job.output_prefix.as_ref();
+        let swept = upload::sweep(&self.job.output, prefix, |left| old.contains(&left.id)).await;
+        if let Err(error) = swept {
+            tracing::warn!(%error, "unfinished uploads may be left behind");
         }
     }
 

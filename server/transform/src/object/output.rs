@@ -1,6 +1,5 @@
 //! Where the answers of an object go: its output, and beside it what was refused.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -149,8 +148,7 @@ impl<M: Send + Sync + 'static> Sink for Output<M> {
 
 /// Ends what is unfinished of the output of the object that people call `name`.
 async fn end_uploads(places: &Places, output: &Path, name: &str) {
-    let is_ours = |path: &Path| path == output;
-    let swept = upload::sweep(&places.output, output.as_ref(), is_ours, &HashSet::new()).await;
+    let swept = upload::sweep(&places.output, output.as_ref(), |left| left.path == *output).await;
     if let Err(error) = swept {
         tracing::warn!(object = name, %error, "an unfinished upload may be left behind");
     }

@@ -1,9 +1,6 @@
 //! Ending uploads that nobody goes on with.
 
-use std::collections::HashSet;
-
-use futures_util::{FutureExt, TryStreamExt, stream};
-use object_store::path::Path;
+use futures_util::{StreamExt, stream};
 use object_store::{Error, MultipartId, Result};
 
 use super::{Target, retry};
@@ -12,18 +9,17 @@ use crate::store::{Store, UnfinishedUpload};
 /// Uploads ended at once. Reason: hides the store's latency.
 const ABORTS_AT_ONCE: usize = 8;
 
-/// Ends the unfinished uploads whose keys begin with `prefix` and are `is_ours`, but for those in `keep`: how many.
+/// Ends the unfinished uploads whose keys begin with `prefix` and which are `is_ours`: how many.
 ///
 /// # Errors
 /// When the store fails. One that cannot list uploads at all has none that are known.
 pub async fn sweep(
     store: &Store,
     prefix: &str,
-    is_ours: impl Fn(&Path) -> bool,
-    keep: &HashSet<MultipartId>,
+    is_ours: impl Fn(&UnfinishedUpload) -> bool,
 ) -> Result<usize> {
     let mut left = retry::retried(0, || store.uploads.unfinished(prefix)).await?;
-    left.retain(|upload| is_ours(&upload.path) && !keep.contains(&upload.id));
+    left.retain(is_ours);
     end(store, &left).await?;
     Ok(left.len())
 }
@@ -48,14 +44,14 @@ pub(super) async fn others(target: &Target, ours: &MultipartId) -> Option<bool> 
     Some(is_under_way)
 }
 
+/// Ends all that can be; the error is the first of those that cannot.
 async fn end(store: &Store, uploads: &[UnfinishedUpload]) -> Result<()> {
-    stream::iter(uploads.iter().cloned().map(Ok))
-        .try_for_each_concurrent(ABORTS_AT_ONCE, |upload| async move {
-            match retry::retried(0, || store.parts.abort_multipart(&upload.path, &upload.id)).await {
-                Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
-                Err(error) => Err(error),
-            }
-        })
-        .boxed()
-        .await
+    let ends = uploads.iter().cloned().map(|upload| async move {
+        match retry::retried(0, || store.parts.abort_multipart(&upload.path, &upload.id)).await {
+            Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    });
+    let ended: Vec<_> = stream::iter(ends).buffer_unordered(ABORTS_AT_ONCE).collect().await;
+    ended.into_iter().collect()
 }

@@ -95,7 +95,9 @@ impl Script {
     }
 
     async fn sweep(&self, store: &Store, keep: &std::collections::HashSet<String>) {
-        sweep(store, "out/", |path| *path == self.object.output, keep).await.unwrap();
+        sweep(store, "out/", |left| left.path == self.object.output && !keep.contains(&left.id))
+            .await
+            .unwrap();
     }
 
     /// Asserts that the output is whole and that no upload is left.
