@@ -93,6 +93,10 @@ fn crates_depend_one_way() {
         ("server/access", &["codecs", "models", "server", "objects", "scaling", "telemetry"]),
         ("server/objects", &["codecs", "models", "server", "access", "scaling", "telemetry"]),
         ("server/telemetry", &["codecs", "models", "server", "access", "objects"]),
+        (
+            "server/training",
+            &["codecs", "dmatrix", "trainer", "server", "access", "objects", "scaling", "telemetry"],
+        ),
         ("server/transform", &["models", "server", "access", "objects", "scaling", "telemetry"]),
         ("loadtest", &["codecs", "models", "dmatrix", "trainer", "server"]),
     ];
