@@ -15,6 +15,7 @@ use crate::recognise::{self, Recognised};
 use crate::xgboost::booster::Booster;
 use crate::xgboost::{self, XgboostModel};
 use crate::{LoadError, LoadOptions, Model, Signature, archive, mxnet, tensors};
+use crate::{factorization_machines, knn, lda, pca, randomcutforest};
 
 pub use crate::members::Member;
 
@@ -110,6 +111,34 @@ impl Artifact {
                     }
                 };
                 Ok(Box::new(model))
+            }
+            Algorithm::Pca => {
+                let (file, bytes) = self.read_only_file()?;
+                Ok(Box::new(pca::Pca::from_safetensors(file, &bytes, &self.manifest)?))
+            }
+            Algorithm::Knn => {
+                let (file, bytes) = self.read_only_file()?;
+                Ok(Box::new(knn::Knn::from_safetensors(file, &bytes, &self.manifest)?))
+            }
+            Algorithm::FactorizationMachines => {
+                let (file, bytes) = self.read_only_file()?;
+                Ok(Box::new(factorization_machines::FactorizationMachines::from_safetensors(
+                    file,
+                    &bytes,
+                    &self.manifest,
+                )?))
+            }
+            Algorithm::RandomCutForest => {
+                let (file, bytes) = self.read_only_file()?;
+                Ok(Box::new(randomcutforest::RandomCutForest::from_safetensors(
+                    file,
+                    &bytes,
+                    &self.manifest,
+                )?))
+            }
+            Algorithm::Lda => {
+                let (file, bytes) = self.read_only_file()?;
+                Ok(Box::new(lda::Lda::from_safetensors(file, &bytes, &self.manifest)?))
             }
         }
     }

@@ -6,9 +6,14 @@
 
 pub mod archive;
 pub mod artifact;
+pub mod factorization_machines;
 pub mod kmeans;
+pub mod knn;
+pub mod lda;
 pub mod linear_learner;
 pub mod manifest;
+pub mod pca;
+pub mod randomcutforest;
 pub mod xgboost;
 
 mod digest;

@@ -45,11 +45,21 @@ fn files_of<'a>(algorithm: Algorithm, candidates: &[&'a Member]) -> Result<Vec<&
         }),
         Algorithm::LinearLearner => named(tensors::FILE_NAME),
         Algorithm::Kmeans => named(tensors::FILE_NAME).or_else(|| named(mxnet::FILE_NAME)),
+        Algorithm::Pca
+        | Algorithm::Knn
+        | Algorithm::FactorizationMachines
+        | Algorithm::RandomCutForest
+        | Algorithm::Lda => named(tensors::FILE_NAME),
     };
     found.ok_or_else(|| {
         let expected = match algorithm {
             Algorithm::Xgboost => "a file xgboost-model, or one single file",
-            Algorithm::LinearLearner => "a file model.safetensors",
+            Algorithm::LinearLearner
+            | Algorithm::Pca
+            | Algorithm::Knn
+            | Algorithm::FactorizationMachines
+            | Algorithm::RandomCutForest
+            | Algorithm::Lda => "a file model.safetensors",
             Algorithm::Kmeans => "a file model.safetensors or model_algo-1",
         };
         let name = algorithm.name();
@@ -109,7 +119,7 @@ fn defaults(algorithm: Algorithm) -> impl Iterator<Item = &'static str> {
             "Empty CSV cells, JSON nulls and NaN are missing values; a feature absent from a sparse row is missing.",
             "A row with fewer features than the model is filled with missing values at its end.",
         ],
-        Algorithm::LinearLearner | Algorithm::Kmeans => [
+        _ => [
             "Missing values are refused; a feature absent from a sparse row is 0.",
             "A row with fewer features than the model is refused.",
         ],

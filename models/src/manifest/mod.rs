@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | `format_version` | 1 | 1 |
 //! | `format` | `<algorithm>/1` | not checked |
-//! | `algorithm` | `xgboost`, `linear-learner`, `kmeans` | the one `format` names |
+//! | `algorithm` | `xgboost`, `linear-learner`, `kmeans`, `pca`, `knn`, `factorization-machines`, `randomcutforest`, `lda` | the one `format` names |
 //! | `feature_dim` | a whole number from 1 | the model file's |
 //! | `features` | a list of names, `feature_dim` of them | none |
 //! | `libsvm_index_base` | 0 or 1 | 0 |
@@ -21,6 +21,7 @@
 //! | `created_by` | text | none |
 //! | `predictor_type`, `loss`, `threshold`, `num_classes` | linear learner's | see `linear_learner` |
 //! | `k` | k-means' number of centroids | the model file's |
+//! | others | see `DETAILS` of `pca`, `knn`, `factorization_machines`, `randomcutforest`, `lda` | see there |
 
 mod object;
 mod reader;
@@ -50,11 +51,30 @@ pub enum Algorithm {
     LinearLearner,
     /// The nearest of k centroids.
     Kmeans,
+    /// Projections onto principal components.
+    Pca,
+    /// The labels of the nearest of many vectors.
+    Knn,
+    /// Linear models with factorized interactions of pairs.
+    FactorizationMachines,
+    /// How far a point is from all others.
+    RandomCutForest,
+    /// Mixtures of topics.
+    Lda,
 }
 
 impl Algorithm {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Xgboost, Self::LinearLearner, Self::Kmeans];
+    pub const ALL: [Self; 8] = [
+        Self::Xgboost,
+        Self::LinearLearner,
+        Self::Kmeans,
+        Self::Pca,
+        Self::Knn,
+        Self::FactorizationMachines,
+        Self::RandomCutForest,
+        Self::Lda,
+    ];
 
     /// The name, as in image URIs.
     pub fn name(self) -> &'static str {
@@ -62,6 +82,23 @@ impl Algorithm {
             Self::Xgboost => "xgboost",
             Self::LinearLearner => "linear-learner",
             Self::Kmeans => "kmeans",
+            Self::Pca => "pca",
+            Self::Knn => "knn",
+            Self::FactorizationMachines => "factorization-machines",
+            Self::RandomCutForest => "randomcutforest",
+            Self::Lda => "lda",
+        }
+    }
+
+    /// The keys that only this family's manifests have and the family reads by itself: [`Manifest::details`].
+    fn details(self) -> &'static [&'static str] {
+        match self {
+            Self::Xgboost | Self::LinearLearner | Self::Kmeans => &[],
+            Self::Pca => crate::pca::DETAILS,
+            Self::Knn => crate::knn::DETAILS,
+            Self::FactorizationMachines => crate::factorization_machines::DETAILS,
+            Self::RandomCutForest => crate::randomcutforest::DETAILS,
+            Self::Lda => crate::lda::DETAILS,
         }
     }
 
@@ -138,6 +175,8 @@ pub struct Manifest {
     pub num_classes: Option<usize>,
     /// K-means: the number of centroids.
     pub k: Option<usize>,
+    /// What the family of the other algorithms reads by itself; see there.
+    pub details: Map<String, Value>,
 }
 
 impl Manifest {
@@ -165,6 +204,7 @@ impl Manifest {
             threshold: None,
             num_classes: None,
             k: None,
+            details: Map::new(),
         }
     }
 
@@ -253,6 +293,7 @@ impl Manifest {
                 put(key, value);
             }
         }
+        object.extend(self.details.clone());
         Value::Object(object)
     }
 }

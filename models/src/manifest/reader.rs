@@ -164,6 +164,10 @@ fn family(object: &mut Object, manifest: &mut Manifest) -> Result<(), String> {
             manifest.num_classes = object.whole("num_classes", 1)?;
         }
         Algorithm::Kmeans => manifest.k = object.whole("k", 1)?,
+        other => {
+            let take = |key: &&'static str| Some(((*key).to_owned(), object.take(key)?));
+            manifest.details = other.details().iter().filter_map(take).collect();
+        }
     }
     Ok(())
 }

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-use crate::channel::{Channel, training_content_type};
-use crate::error::TrainError;
-use crate::job::Algorithm;
-use crate::split::Holdout;
-use crate::xgboost::LibrarySearch;
+use estimator::{
+    Channel, Estimator, InputMode, NativeLibraries, Selection, TrainError, training_content_type,
+};
+
+use crate::holdout::Holdout;
 
 /// The word that stands for the container contract.
 pub(crate) const CONTAINER_WORD: &str = "train";
@@ -64,39 +64,45 @@ pub(crate) struct Arguments {
 #[derive(Debug)]
 pub(crate) struct ByHand {
     pub(crate) hyperparameters: BTreeMap<String, String>,
-    pub(crate) train: Channel,
-    pub(crate) validation: Option<Channel>,
+    pub(crate) channels: BTreeMap<String, Channel>,
     pub(crate) holdout: Option<Holdout>,
     pub(crate) out: PathBuf,
 }
 
 impl Arguments {
     /// Where XGBoost's library is looked for.
-    pub(crate) fn library_search(&self) -> LibrarySearch {
-        LibrarySearch { file: self.xgboost_lib.clone(), native_dir: self.native_dir.clone() }
+    pub(crate) fn library_search(&self) -> NativeLibraries {
+        NativeLibraries { xgboost: self.xgboost_lib.clone(), folder: self.native_dir.clone() }
     }
 
     /// The job that the flags describe.
     ///
     /// # Errors
     /// When a flag is missing or says something that is not permitted.
-    pub(crate) fn by_hand(&self, algorithm: Algorithm) -> Result<ByHand, TrainError> {
+    pub(crate) fn by_hand(&self, estimator: &Estimator) -> Result<ByHand, TrainError> {
         let missing = |flag: &str| TrainError::client(format!("{flag} is required to train by hand"));
-        let content_type = self.content_type.as_deref().unwrap_or(algorithm.default_content_type());
-        let content_type = training_content_type(content_type)?;
-        let channel = |name, path: &String| -> Result<Channel, TrainError> {
-            Ok(Channel { name, path: local_path(name, path)?, content_type })
-        };
-        let train = channel("train", self.train.as_ref().ok_or_else(|| missing("--train"))?)?;
-        let validation = self.validation.as_ref().map(|path| channel("validation", path)).transpose()?;
+        let content_type = self.content_type.as_deref().unwrap_or(estimator.default_content_type);
+        if self.train.is_none() {
+            return Err(missing("--train"));
+        }
+        let mut channels = BTreeMap::new();
+        for (name, path) in [("train", &self.train), ("validation", &self.validation)] {
+            let Some(path) = path else { continue };
+            let rule = estimator.channel(name).ok_or_else(|| {
+                TrainError::client(format!("--{name}: {} has no such channel", estimator.name))
+            })?;
+            let channel = Channel {
+                name: rule.name,
+                path: local_path(name, path)?,
+                content_type: training_content_type(content_type, rule.labels)?,
+                labels: rule.labels,
+                mode: InputMode::File,
+                selection: Selection::All,
+            };
+            channels.insert(name.to_owned(), channel);
+        }
         let out = self.out.clone().ok_or_else(|| missing("--out"))?;
-        Ok(ByHand {
-            hyperparameters: self.hyperparameters()?,
-            train,
-            validation,
-            holdout: self.holdout()?,
-            out,
-        })
+        Ok(ByHand { hyperparameters: self.hyperparameters()?, channels, holdout: self.holdout()?, out })
     }
 
     fn hyperparameters(&self) -> Result<BTreeMap<String, String>, TrainError> {
@@ -141,7 +147,7 @@ mod tests {
     fn by_hand(flags: &[&str]) -> Result<ByHand, String> {
         let words = ["clary-train", "xgboost"].iter().chain(flags);
         let arguments = Arguments::try_parse_from(words).map_err(|error| error.to_string())?;
-        arguments.by_hand(Algorithm::Xgboost).map_err(|error| error.to_string())
+        arguments.by_hand(&fit_xgboost::ESTIMATOR).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -159,7 +165,7 @@ mod tests {
             "o",
         ];
         let job = by_hand(&flags).expect("a whole job");
-        assert_eq!(job.train.path, PathBuf::from("a.csv"));
+        assert_eq!(job.channels["train"].path, PathBuf::from("a.csv"));
         assert_eq!(job.hyperparameters["eta"], "0.1");
         assert_eq!(job.holdout, Some(Holdout { share: 0.2, seed: 0 }));
     }

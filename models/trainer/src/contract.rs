@@ -7,9 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use crate::channel::{Channel, training_content_type};
-use crate::error::TrainError;
-use crate::job::Algorithm;
+use estimator::{Channel, ChannelRule, Estimator, InputMode, Selection, TrainError, training_content_type};
 
 /// The most bytes of a configuration file. Reason: 100 hyperparameters of 2,500 characters are 250 kB.
 const CONFIGURATION_BYTES_MAX: u64 = 1 << 20;
@@ -20,13 +18,6 @@ const HYPERPARAMETERS_MAX: usize = 100;
 #[derive(Debug, Clone)]
 pub(crate) struct Contract {
     base: PathBuf,
-}
-
-/// The channels of a job.
-#[derive(Debug)]
-pub(crate) struct Channels {
-    pub(crate) train: Channel,
-    pub(crate) validation: Option<Channel>,
 }
 
 impl Contract {
@@ -76,34 +67,34 @@ impl Contract {
         }
     }
 
-    /// The channels that are there; `inputdataconfig.json` may be absent, and then the folders say.
-    pub(crate) fn channels(&self, algorithm: Algorithm) -> Result<Channels, TrainError> {
+    /// The channels that are there, by name; `inputdataconfig.json` may be absent, and then the folders say.
+    pub(crate) fn channels(&self, estimator: &Estimator) -> Result<BTreeMap<String, Channel>, TrainError> {
         let described = self.configuration("inputdataconfig.json")?.unwrap_or_default();
         let data = self.base.join("input/data");
         for name in described.keys().cloned().chain(folders(&data)) {
-            if !["train", "validation"].contains(&name.as_str()) {
+            if estimator.channel(&name).is_none() {
+                let known: Vec<&str> = estimator.channels.iter().map(|rule| rule.name).collect();
                 return Err(TrainError::client(format!(
-                    "unknown channel {name:?}: expected train, validation"
+                    "unknown channel {name:?}: expected {}",
+                    known.join(", ")
                 )));
             }
         }
-        let channel = |name: &'static str| -> Result<Option<Channel>, TrainError> {
-            let path = data.join(name);
-            let settings = described.get(name);
-            if settings.is_none() && !path.exists() {
-                return Ok(None);
+        let mut channels = BTreeMap::new();
+        for rule in estimator.channels {
+            let path = data.join(rule.name);
+            let settings = described.get(rule.name);
+            if settings.is_some() || path.exists() {
+                channels.insert(rule.name.to_owned(), channel(rule, path, settings, estimator)?);
+            } else if rule.is_required {
+                return Err(TrainError::client(format!(
+                    "channel {} is required: expected files in {}",
+                    rule.name,
+                    path.display()
+                )));
             }
-            let content_type = channel_content_type(name, settings, algorithm)?;
-            Ok(Some(Channel { name, path, content_type }))
-        };
-        let train = channel("train")?;
-        let missing = || {
-            TrainError::client(format!(
-                "channel train is required: expected files in {}",
-                data.join("train").display()
-            ))
-        };
-        Ok(Channels { train: train.ok_or_else(missing)?, validation: channel("validation")? })
+        }
+        Ok(channels)
     }
 
     /// A configuration file's object, `None` when there is no such file.
@@ -138,12 +129,14 @@ fn folders(data: &Path) -> Vec<String> {
     names.filter(|name| !name.starts_with('.')).collect()
 }
 
-/// What a channel's settings say it holds; every member is optional, and `"None"` is as good as absent.
-fn channel_content_type(
-    name: &str,
+/// A channel as its settings describe it; every member is optional, and `"None"` is as good as absent.
+fn channel(
+    rule: &'static ChannelRule,
+    path: PathBuf,
     settings: Option<&Value>,
-    algorithm: Algorithm,
-) -> Result<codecs::ContentType, TrainError> {
+    estimator: &Estimator,
+) -> Result<Channel, TrainError> {
+    let name = rule.name;
     let setting = |key: &str| {
         let value = settings.and_then(|settings| settings.get(key)).and_then(Value::as_str);
         value.filter(|value| !value.is_empty() && *value != "None")
@@ -156,9 +149,17 @@ fn channel_content_type(
             )));
         }
     }
-    let content_type = setting("ContentType").unwrap_or(algorithm.default_content_type());
-    training_content_type(content_type)
-        .map_err(|error| TrainError::client(format!("channel {name}: {error}")))
+    let content_type = setting("ContentType").unwrap_or(estimator.default_content_type);
+    let content_type = training_content_type(content_type, rule.labels)
+        .map_err(|error| TrainError::client(format!("channel {name}: {error}")))?;
+    Ok(Channel {
+        name,
+        path,
+        content_type,
+        labels: rule.labels,
+        mode: InputMode::File,
+        selection: Selection::All,
+    })
 }
 
 #[cfg(test)]
@@ -207,16 +208,16 @@ mod tests {
         let (_folder, contract) = base(&[("input/data/train/a.libsvm", "1 0:1\n")]);
         assert!(contract.hyperparameters().expect("absent is empty").is_empty());
         contract.check_resources().expect("one host");
-        let channels = contract.channels(Algorithm::Xgboost).expect("the folder says");
-        assert_eq!(channels.train.content_type.format, codecs::Format::LibSvm);
-        assert!(channels.validation.is_none());
+        let channels = contract.channels(&fit_xgboost::ESTIMATOR).expect("the folder says");
+        assert_eq!(channels["train"].content_type.format, codecs::Format::LibSvm);
+        assert!(!channels.contains_key("validation"));
     }
 
     #[test]
     fn channels_are_checked() {
         let check = |config: &str, data: &str, expected: &str| {
             let (_folder, contract) = base(&[("input/config/inputdataconfig.json", config), (data, "1,2\n")]);
-            let error = contract.channels(Algorithm::Xgboost).expect_err("something is wrong");
+            let error = contract.channels(&fit_xgboost::ESTIMATOR).expect_err("something is wrong");
             assert_eq!(error.exit_code(), 2);
             assert!(error.to_string().contains(expected), "{error}");
         };
@@ -240,9 +241,9 @@ mod tests {
         let config = r#"{"train": {"ContentType": "text/csv", "CompressionType": "None", "RecordWrapperType": "None"},
                          "validation": {"TrainingInputMode": "File", "ContentType": "None"}}"#;
         let (_folder, contract) = base(&[("input/config/inputdataconfig.json", config)]);
-        let channels = contract.channels(Algorithm::Xgboost).expect("both are described");
-        assert_eq!(channels.train.content_type.format, codecs::Format::Csv);
-        assert_eq!(channels.validation.expect("described").content_type.format, codecs::Format::LibSvm);
+        let channels = contract.channels(&fit_xgboost::ESTIMATOR).expect("both are described");
+        assert_eq!(channels["train"].content_type.format, codecs::Format::Csv);
+        assert_eq!(channels["validation"].content_type.format, codecs::Format::LibSvm);
     }
 
     #[test]

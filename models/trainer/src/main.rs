@@ -1,33 +1,25 @@
 //! `clary-train`: trains a model, by hand (`clary-train xgboost --train FILE …`) or as a SageMaker training container
 //! (`train`, `clary-train train`).
 //!
-//! `arguments` and `contract` say what is asked for, `job` holds it, one module per algorithm fits it, `fitted` writes
-//! what came out.
+//! `arguments` and `contract` say what is asked for; the algorithm's crate fits it.
 
 mod arguments;
-mod channel;
 mod contract;
-mod error;
-mod fitted;
-mod hyperparameters;
-mod job;
-mod log;
-mod split;
-mod stop;
-mod xgboost;
+mod holdout;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
+use estimator::{Channel, Checkpoints, Cluster, Estimator, Job, Log, Resources, Stop, TrainError};
 
 use crate::arguments::{Arguments, CONTAINER_WORD};
 use crate::contract::Contract;
-use crate::error::TrainError;
-use crate::job::{Algorithm, Job};
-use crate::log::Log;
-use crate::stop::Stop;
+
+/// The algorithms that can be trained.
+const ESTIMATORS: &[Estimator] = &[fit_xgboost::ESTIMATOR];
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -40,12 +32,12 @@ fn main() -> ExitCode {
     if arguments.word == CONTAINER_WORD {
         return in_container(&arguments);
     }
-    let Some(algorithm) = Algorithm::from_name(&arguments.word) else {
-        let names: Vec<&str> = Algorithm::ALL.iter().map(|algorithm| algorithm.name()).collect();
+    let Some(estimator) = estimator(&arguments.word) else {
+        let names: Vec<&str> = ESTIMATORS.iter().map(|estimator| estimator.name).collect();
         eprintln!("unknown word {:?}: expected {CONTAINER_WORD}, {}", arguments.word, names.join(", "));
         return ExitCode::from(EXIT_UNKNOWN_WORD);
     };
-    finish(by_hand(&arguments, algorithm))
+    finish(by_hand(&arguments, estimator))
 }
 
 /// A program that is called `train` is in the container, whether or not the word follows.
@@ -58,21 +50,40 @@ fn words(mut words: Vec<OsString>) -> Vec<OsString> {
     words
 }
 
+/// The algorithm of that name.
+fn estimator(name: &str) -> Option<&'static Estimator> {
+    ESTIMATORS.iter().find(|estimator| estimator.name == name)
+}
+
 /// Trains what the flags describe and writes `model.tar.gz`.
-fn by_hand(arguments: &Arguments, algorithm: Algorithm) -> Result<(), TrainError> {
-    let asked = arguments.by_hand(algorithm)?;
-    let job = Job {
-        hyperparameters: asked.hyperparameters,
-        train: asked.train,
-        validation: asked.validation,
-        holdout: asked.holdout,
-        xgboost_library: arguments.library_search(),
-        stop: listen()?,
-        log: Log,
-    };
-    let path = algorithm.fit(&job)?.write_archive(&asked.out)?;
+fn by_hand(arguments: &Arguments, estimator: &Estimator) -> Result<(), TrainError> {
+    let asked = arguments.by_hand(estimator)?;
+    let mut job = job(arguments, asked.hyperparameters, asked.channels)?;
+    if let Some(holdout) = asked.holdout {
+        let (train, validation) = holdout.split(job.train()?, &job)?;
+        job.channels.extend([("train".to_owned(), train), ("validation".to_owned(), validation)]);
+    }
+    let path = (estimator.fit)(&job)?.write_archive(&asked.out)?;
     job.log.line(&format!("wrote {}", path.display()));
     Ok(())
+}
+
+fn job(
+    arguments: &Arguments,
+    hyperparameters: BTreeMap<String, String>,
+    channels: BTreeMap<String, Channel>,
+) -> Result<Job, TrainError> {
+    Ok(Job {
+        hyperparameters,
+        channels,
+        model: None,
+        cluster: Cluster::single(),
+        checkpoints: Checkpoints::none(),
+        resources: Resources { threads: 1, memory_bytes: 1 << 30, scratch: std::env::temp_dir() },
+        native: arguments.library_search(),
+        stop: listen()?,
+        log: Log::new("algo-1"),
+    })
 }
 
 /// Trains what the contract's files describe; a failure is left where the platform reads it.
@@ -88,20 +99,12 @@ fn in_container(arguments: &Arguments) -> ExitCode {
 }
 
 fn train_in_container(arguments: &Arguments, contract: &Contract) -> Result<(), TrainError> {
-    let algorithm = Algorithm::from_name(&arguments.algorithm)
+    let estimator = estimator(&arguments.algorithm)
         .ok_or_else(|| TrainError::client(format!("unknown algorithm {:?}", arguments.algorithm)))?;
     contract.check_resources()?;
-    let channels = contract.channels(algorithm)?;
-    let job = Job {
-        hyperparameters: contract.hyperparameters()?,
-        train: channels.train,
-        validation: channels.validation,
-        holdout: None,
-        xgboost_library: arguments.library_search(),
-        stop: listen()?,
-        log: Log,
-    };
-    algorithm.fit(&job)?.write_members(&contract.model_folder())
+    let channels = contract.channels(estimator)?;
+    let job = job(arguments, contract.hyperparameters()?, channels)?;
+    (estimator.fit)(&job)?.write_members(&contract.model_folder())
 }
 
 fn listen() -> Result<Stop, TrainError> {

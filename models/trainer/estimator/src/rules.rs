@@ -1,0 +1,68 @@
+//! What an algorithm is, to whoever starts it: a name, its hyperparameters, its channels, and the function that trains.
+
+use codecs::Format;
+
+use crate::{Fitted, Hyperparameter, Job, TrainError};
+
+/// One algorithm that can be trained. Each algorithm's crate has one, a constant.
+#[derive(Debug, Clone, Copy)]
+pub struct Estimator {
+    /// The name, as in image URIs.
+    pub name: &'static str,
+    /// Its hyperparameters.
+    pub table: &'static [Hyperparameter],
+    /// Its channels.
+    pub channels: &'static [ChannelRule],
+    /// What its channels hold unless the job says.
+    pub default_content_type: &'static str,
+    /// Whether several hosts may train together.
+    pub is_distributed: bool,
+    /// Trains.
+    pub fit: fn(&Job) -> Result<Fitted, TrainError>,
+}
+
+/// What an algorithm says of one of its channels.
+#[derive(Debug, Clone, Copy)]
+pub struct ChannelRule {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether training needs it.
+    pub is_required: bool,
+    /// Whether its rows have labels.
+    pub labels: Labels,
+    /// The formats it may have.
+    pub formats: &'static [Format],
+    /// How its objects may be spread over the hosts.
+    pub distribution: DistributionRule,
+    /// Whether it may come by pipe.
+    pub takes_pipe: bool,
+}
+
+/// Whether rows have labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Labels {
+    /// Each has one; in CSV it is the first column, whatever `label_size` says but more than one.
+    Required,
+    /// What is there is passed over; in CSV there is none unless `label_size` says.
+    Ignored,
+    /// Each row has one or none has; in CSV `label_size` says, and without it there is one.
+    Optional,
+}
+
+/// How the objects of a channel may be spread over the hosts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DistributionRule {
+    /// As the job likes.
+    Any,
+    /// `ShardedByS3Key` only.
+    ShardedByS3Key,
+    /// `FullyReplicated` only.
+    FullyReplicated,
+}
+
+impl Estimator {
+    /// The rule of the channel of that name.
+    pub fn channel(&self, name: &str) -> Option<&'static ChannelRule> {
+        self.channels.iter().find(|rule| rule.name == name)
+    }
+}

@@ -1,0 +1,292 @@
+//! Evaluation metrics: which are permitted, which way is better, and those that the library does not have, computed
+//! on margins (class = margin above 0, or the greatest) as SageMaker's container does.
+
+use estimator::Hyperparameters;
+use estimator::TrainError;
+
+/// Metrics that are better when greater.
+const MAXIMISED: &[&str] = &[
+    "accuracy",
+    "auc",
+    "aucpr",
+    "balanced_accuracy",
+    "f1",
+    "f1_binary",
+    "f1_macro",
+    "map",
+    "ndcg",
+    "precision",
+    "precision_macro",
+    "precision_micro",
+    "r2",
+    "recall",
+    "recall_macro",
+    "recall_micro",
+];
+
+/// Metrics that are better when smaller.
+const MINIMISED: &[&str] = &[
+    "aft-nloglik",
+    "cox-nloglik",
+    "error",
+    "gamma-deviance",
+    "gamma-nloglik",
+    "interval-regression-accuracy",
+    "logloss",
+    "mae",
+    "mape",
+    "merror",
+    "mlogloss",
+    "mphe",
+    "mse",
+    "poisson-nloglik",
+    "rmse",
+    "rmsle",
+    "tweedie-nloglik",
+];
+
+/// Metrics that this program computes.
+const OWN: &[&str] = &[
+    "accuracy",
+    "balanced_accuracy",
+    "f1",
+    "f1_binary",
+    "f1_macro",
+    "mse",
+    "precision",
+    "precision_macro",
+    "precision_micro",
+    "r2",
+    "recall",
+    "recall_macro",
+    "recall_micro",
+];
+
+/// Own metrics of the positive class, which more than two classes do not have.
+const BINARY_ONLY: &[&str] = &["f1_binary", "precision", "recall"];
+
+/// Library metrics that rank within query groups.
+const RANKING: &[&str] = &["ndcg", "map"];
+
+/// The name without its parameter: `error` of `error@0.7`.
+fn base(name: &str) -> &str {
+    name.split('@').next().unwrap_or(name).trim_end_matches('-')
+}
+
+/// Whether greater is better.
+pub(crate) fn is_maximised(name: &str) -> bool {
+    MAXIMISED.contains(&base(name))
+}
+
+/// Whether this program, not the library, computes it.
+pub(crate) fn is_own(name: &str) -> bool {
+    OWN.contains(&name)
+}
+
+/// Whether `measured`, a name in the library's line, is the metric `asked` for (the library adds default parameters).
+pub(crate) fn is_same(measured: &str, asked: &str) -> bool {
+    measured == asked || (!asked.contains('@') && base(measured) == asked)
+}
+
+/// The metric that a tuner watches, without its channel.
+pub(crate) fn tuned(values: &Hyperparameters) -> Option<&str> {
+    let name = values.given("_tuning_objective_metric")?;
+    Some(name.strip_prefix("validation:").or_else(|| name.strip_prefix("train:")).unwrap_or(name))
+}
+
+/// The metrics asked for, in order; the one that a tuner watches is among them.
+pub(crate) fn names(values: &Hyperparameters) -> Vec<&str> {
+    let listed = values.given("eval_metric").unwrap_or_default();
+    let mut names: Vec<&str> = listed.trim_matches(['[', ']']).split(',').map(str::trim).collect();
+    names.retain(|name| !name.is_empty());
+    if let Some(tuned) = tuned(values).filter(|tuned| !names.contains(tuned)) {
+        names.push(tuned);
+    }
+    names
+}
+
+/// Refuses a metric that is not one, or not one of `objective`.
+pub(crate) fn check(name: &str, objective: &str) -> Result<(), TrainError> {
+    let refused = |expected: &str| {
+        Err(TrainError::client(format!("hyperparameter eval_metric: expected {expected}, found {name:?}")))
+    };
+    let base = base(name);
+    if !MAXIMISED.contains(&base) && !MINIMISED.contains(&base) {
+        return refused(&format!("one of {}, {}", MAXIMISED.join(", "), MINIMISED.join(", ")));
+    }
+    if name.contains('@') && is_own(base) {
+        return refused(&format!("{base} without a parameter"));
+    }
+    if base == "auc" && !objective.starts_with("binary:") && !objective.starts_with("rank:") {
+        return refused(&format!("an objective binary:* or rank:* with auc (the objective is {objective})"));
+    }
+    if base == "aft-nloglik" && objective != "survival:aft" {
+        return refused(&format!("objective survival:aft with aft-nloglik (the objective is {objective})"));
+    }
+    if RANKING.contains(&base) {
+        return refused("a metric without query groups, which the channels do not carry in this version");
+    }
+    if BINARY_ONLY.contains(&base) && objective.starts_with("multi:") {
+        return refused(&format!("a metric of several classes, such as {base}_macro"));
+    }
+    Ok(())
+}
+
+/// An own metric over `margins`, as many a row as there are groups.
+pub(crate) fn measure(name: &str, margins: &[f32], labels: &[f32]) -> f64 {
+    if labels.is_empty() {
+        return f64::NAN;
+    }
+    match name {
+        "mse" => mean_squared_error(margins, labels),
+        "r2" => coefficient_of_determination(margins, labels),
+        _ => Confusion::new(&classes(margins, labels.len()), labels).measure(name),
+    }
+}
+
+fn mean_squared_error(margins: &[f32], labels: &[f32]) -> f64 {
+    let squares = margins.iter().zip(labels).map(|(m, y)| (f64::from(*m) - f64::from(*y)).powi(2));
+    squares.sum::<f64>() / labels.len() as f64
+}
+
+fn coefficient_of_determination(margins: &[f32], labels: &[f32]) -> f64 {
+    let mean = labels.iter().map(|y| f64::from(*y)).sum::<f64>() / labels.len() as f64;
+    let variance = labels.iter().map(|y| (f64::from(*y) - mean).powi(2)).sum::<f64>() / labels.len() as f64;
+    1.0 - mean_squared_error(margins, labels) / variance
+}
+
+/// The class of each row.
+fn classes(margins: &[f32], rows: usize) -> Vec<usize> {
+    let groups = margins.len() / rows;
+    if groups == 1 {
+        return margins.iter().map(|margin| usize::from(*margin > 0.0)).collect();
+    }
+    let greatest = |row: &[f32]| {
+        let better = |best: usize, class: usize| if row[class] > row[best] { class } else { best };
+        (0..groups).fold(0, better)
+    };
+    margins.chunks_exact(groups).map(greatest).collect()
+}
+
+/// Counts of one class.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counts {
+    hits: f64,
+    predicted: f64,
+    actual: f64,
+}
+
+impl Counts {
+    /// A share whose empty denominator counts as 0.
+    fn share(part: f64, whole: f64) -> f64 {
+        if whole == 0.0 { 0.0 } else { part / whole }
+    }
+
+    fn precision(self) -> f64 {
+        Self::share(self.hits, self.predicted)
+    }
+
+    fn recall(self) -> f64 {
+        Self::share(self.hits, self.actual)
+    }
+
+    fn f1(self) -> f64 {
+        Self::share(2.0 * self.hits, self.predicted + self.actual)
+    }
+}
+
+/// Hits, predictions and truths by class.
+struct Confusion {
+    classes: Vec<Counts>,
+}
+
+impl Confusion {
+    fn new(predicted: &[usize], labels: &[f32]) -> Self {
+        let actual: Vec<usize> = labels.iter().map(|label| *label as usize).collect();
+        let count = predicted.iter().chain(&actual).max().map_or(0, |class| class + 1).max(2);
+        let mut classes = vec![Counts::default(); count];
+        for (&predicted, &actual) in predicted.iter().zip(&actual) {
+            classes[predicted].predicted += 1.0;
+            classes[actual].actual += 1.0;
+            classes[actual].hits += if predicted == actual { 1.0 } else { 0.0 };
+        }
+        Self { classes }
+    }
+
+    /// The mean over the classes that occur as prediction or truth.
+    fn macro_mean(&self, of: fn(Counts) -> f64) -> f64 {
+        let seen: Vec<Counts> =
+            self.classes.iter().copied().filter(|c| c.predicted + c.actual > 0.0).collect();
+        seen.iter().map(|counts| of(*counts)).sum::<f64>() / seen.len() as f64
+    }
+
+    /// The share of rows whose class is right, which is also micro-averaged precision, recall and F1.
+    fn accuracy(&self) -> f64 {
+        let sum = |of: fn(&Counts) -> f64| self.classes.iter().map(of).sum::<f64>();
+        sum(|counts| counts.hits) / sum(|counts| counts.actual)
+    }
+
+    /// The mean recall of the classes that occur as truth.
+    fn balanced_accuracy(&self) -> f64 {
+        let actual: Vec<Counts> = self.classes.iter().copied().filter(|counts| counts.actual > 0.0).collect();
+        actual.iter().map(|counts| counts.recall()).sum::<f64>() / actual.len() as f64
+    }
+
+    fn measure(&self, name: &str) -> f64 {
+        match name {
+            "balanced_accuracy" => self.balanced_accuracy(),
+            "f1" | "f1_macro" => self.macro_mean(Counts::f1),
+            "f1_binary" => self.classes[1].f1(),
+            "precision" => self.classes[1].precision(),
+            "precision_macro" => self.macro_mean(Counts::precision),
+            "recall" => self.classes[1].recall(),
+            "recall_macro" => self.macro_mean(Counts::recall),
+            _ => self.accuracy(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_metrics_of_two_classes() {
+        // Predicted 1 1 0 0 1, true 1 0 0 1 1: two hits of class 1, one of class 0.
+        let check = |name, expected: f64| {
+            let found = measure(name, &[2.0, 0.1, -1.0, 0.0, 3.0], &[1.0, 0.0, 0.0, 1.0, 1.0]);
+            assert!((found - expected).abs() < 1e-12, "{name}: {found} is not {expected}");
+        };
+        check("accuracy", 3.0 / 5.0);
+        check("precision", 2.0 / 3.0);
+        check("recall", 2.0 / 3.0);
+        check("f1_binary", 2.0 / 3.0);
+        check("balanced_accuracy", f64::midpoint(2.0 / 3.0, 0.5));
+        check("f1", f64::midpoint(2.0 / 3.0, 0.5));
+        check("precision_macro", f64::midpoint(2.0 / 3.0, 0.5));
+        check("recall_micro", 3.0 / 5.0);
+    }
+
+    #[test]
+    fn own_metrics_of_several_classes_take_the_greatest_margin() {
+        let margins = [0.1, 0.9, 0.0, 0.5, 0.4, 0.3, 0.0, 0.1, 0.2];
+        assert!((measure("accuracy", &margins, &[1.0, 0.0, 1.0]) - 2.0 / 3.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn own_metrics_of_numbers() {
+        assert!((measure("mse", &[1.0, 3.0], &[0.0, 1.0]) - 2.5).abs() < 1e-12);
+        assert!((measure("r2", &[1.0, 3.0], &[0.0, 1.0]) - (1.0 - 2.5 / 0.25)).abs() < 1e-12);
+    }
+
+    #[test]
+    fn names_match_with_and_without_parameters() {
+        let check =
+            |measured, asked, expected| assert_eq!(is_same(measured, asked), expected, "{measured} {asked}");
+        check("rmse", "rmse", true);
+        check("tweedie-nloglik@1.5", "tweedie-nloglik", true);
+        check("error@0.7", "error@0.7", true);
+        check("error", "error@0.7", false);
+        check("rmsle", "rmse", false);
+    }
+}
