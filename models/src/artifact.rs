@@ -3,19 +3,25 @@
 //! The one idea: opening settles which files there are, which family reads them and what was assumed; loading only
 //! parses. Both are held together by digests.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use dmatrix::{DMatrix, Missing, RowSchema};
 
+use crate::factorization_machines::FactorizationMachines;
 use crate::kmeans::Kmeans;
+use crate::knn::Knn;
+use crate::lda::Lda;
 use crate::linear_learner::LinearLearner;
 use crate::manifest::{self, Algorithm, MANIFEST_BYTES_MAX, Manifest};
 use crate::members::{self, Members};
+use crate::mxnet::{self, Foreign};
+use crate::pca::Pca;
+use crate::randomcutforest::RandomCutForest;
 use crate::recognise::{self, Recognised};
 use crate::xgboost::booster::Booster;
 use crate::xgboost::{self, XgboostModel};
-use crate::{LoadError, LoadOptions, Model, Signature, archive, mxnet, tensors};
-use crate::{factorization_machines, knn, lda, pca, randomcutforest};
+use crate::{LoadError, LoadOptions, Model, Signature, archive, tensors};
 
 pub use crate::members::Member;
 
@@ -97,49 +103,7 @@ impl Artifact {
     pub fn load(&self, options: &LoadOptions) -> Result<Box<dyn Model>, LoadError> {
         match self.manifest.algorithm {
             Algorithm::Xgboost => self.load_xgboost(options),
-            Algorithm::LinearLearner => {
-                let (file, bytes) = self.read_only_file()?;
-                Ok(Box::new(LinearLearner::from_safetensors(file, &bytes, &self.manifest)?))
-            }
-            Algorithm::Kmeans => {
-                let (file, bytes) = self.read_only_file()?;
-                let model = match file {
-                    tensors::FILE_NAME => Kmeans::from_safetensors(file, &bytes, &self.manifest)?,
-                    _ => {
-                        let (centroids, columns) = mxnet::read_matrix(file, &bytes)?;
-                        Kmeans::new(&self.manifest, centroids, columns)?
-                    }
-                };
-                Ok(Box::new(model))
-            }
-            Algorithm::Pca => {
-                let (file, bytes) = self.read_only_file()?;
-                Ok(Box::new(pca::Pca::from_safetensors(file, &bytes, &self.manifest)?))
-            }
-            Algorithm::Knn => {
-                let (file, bytes) = self.read_only_file()?;
-                Ok(Box::new(knn::Knn::from_safetensors(file, &bytes, &self.manifest)?))
-            }
-            Algorithm::FactorizationMachines => {
-                let (file, bytes) = self.read_only_file()?;
-                Ok(Box::new(factorization_machines::FactorizationMachines::from_safetensors(
-                    file,
-                    &bytes,
-                    &self.manifest,
-                )?))
-            }
-            Algorithm::RandomCutForest => {
-                let (file, bytes) = self.read_only_file()?;
-                Ok(Box::new(randomcutforest::RandomCutForest::from_safetensors(
-                    file,
-                    &bytes,
-                    &self.manifest,
-                )?))
-            }
-            Algorithm::Lda => {
-                let (file, bytes) = self.read_only_file()?;
-                Ok(Box::new(lda::Lda::from_safetensors(file, &bytes, &self.manifest)?))
-            }
+            algorithm => self.load_tensors(algorithm),
         }
     }
 
@@ -187,6 +151,39 @@ impl Artifact {
     fn read_only_file(&self) -> Result<(&str, Vec<u8>), LoadError> {
         let member = self.model_files.first().expect("recognising found a model file");
         Ok((&member.name, self.members.read(member, u64::MAX)?))
+    }
+
+    /// The families of `model.safetensors`; the files of SageMaker's own containers are made into one.
+    fn load_tensors(&self, algorithm: Algorithm) -> Result<Box<dyn Model>, LoadError> {
+        let (file, mut bytes) = self.read_only_file()?;
+        let mut manifest = Cow::Borrowed(&self.manifest);
+        if file == mxnet::FILE_NAME {
+            let foreign = Foreign::read(file, &bytes)?;
+            if foreign.algorithm != algorithm {
+                let (expected, found) = (algorithm.name(), foreign.algorithm.name());
+                return Err(tensors::refuse(
+                    file,
+                    format!("expected a model of {expected}, found one of {found}"),
+                ));
+            }
+            manifest = Cow::Owned(foreign.complete(file, &manifest)?);
+            bytes = foreign.to_safetensors();
+        }
+        let model: Box<dyn Model> = match algorithm {
+            Algorithm::Xgboost => unreachable!("it has readers of its own"),
+            Algorithm::LinearLearner => Box::new(LinearLearner::from_safetensors(file, &bytes, &manifest)?),
+            Algorithm::Kmeans => Box::new(Kmeans::from_safetensors(file, &bytes, &manifest)?),
+            Algorithm::Pca => Box::new(Pca::from_safetensors(file, &bytes, &manifest)?),
+            Algorithm::Knn => Box::new(Knn::from_safetensors(file, &bytes, &manifest)?),
+            Algorithm::FactorizationMachines => {
+                Box::new(FactorizationMachines::from_safetensors(file, &bytes, &manifest)?)
+            }
+            Algorithm::RandomCutForest => {
+                Box::new(RandomCutForest::from_safetensors(file, &bytes, &manifest)?)
+            }
+            Algorithm::Lda => Box::new(Lda::from_safetensors(file, &bytes, &manifest)?),
+        };
+        Ok(model)
     }
 
     fn load_xgboost(&self, options: &LoadOptions) -> Result<Box<dyn Model>, LoadError> {

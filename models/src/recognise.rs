@@ -2,7 +2,8 @@
 
 use crate::manifest::{self, Algorithm, Manifest};
 use crate::members::{Member, Members};
-use crate::{LoadError, mxnet, tensors};
+use crate::mxnet::{self, Foreign};
+use crate::{LoadError, tensors};
 
 /// The name SageMaker's XGBoost container gives its model; several files whose names begin so are an ensemble.
 const XGBOOST_MODEL: &str = "xgboost-model";
@@ -43,24 +44,14 @@ fn files_of<'a>(algorithm: Algorithm, candidates: &[&'a Member]) -> Result<Vec<&
             [only] => Some(vec![*only]),
             _ => None,
         }),
-        Algorithm::LinearLearner => named(tensors::FILE_NAME),
-        Algorithm::Kmeans => named(tensors::FILE_NAME).or_else(|| named(mxnet::FILE_NAME)),
-        Algorithm::Pca
-        | Algorithm::Knn
-        | Algorithm::FactorizationMachines
-        | Algorithm::RandomCutForest
-        | Algorithm::Lda => named(tensors::FILE_NAME),
+        Algorithm::Knn | Algorithm::RandomCutForest => named(tensors::FILE_NAME),
+        _ => named(tensors::FILE_NAME).or_else(|| named(mxnet::FILE_NAME)),
     };
     found.ok_or_else(|| {
         let expected = match algorithm {
             Algorithm::Xgboost => "a file xgboost-model, or one single file",
-            Algorithm::LinearLearner
-            | Algorithm::Pca
-            | Algorithm::Knn
-            | Algorithm::FactorizationMachines
-            | Algorithm::RandomCutForest
-            | Algorithm::Lda => "a file model.safetensors",
-            Algorithm::Kmeans => "a file model.safetensors or model_algo-1",
+            Algorithm::Knn | Algorithm::RandomCutForest => "a file model.safetensors",
+            _ => "a file model.safetensors or model_algo-1",
         };
         let name = algorithm.name();
         LoadError::Unrecognised(format!(
@@ -91,10 +82,13 @@ fn without_manifest<'a>(
                 .into(),
         ));
     } else if let Some(member) = candidates.iter().copied().find(|member| member.name == mxnet::FILE_NAME) {
-        mxnet::check_magic(&member.name, &members.peek::<8>(member)?)?;
-        let reason =
-            format!("the file {:?} is an MXNet array list, as SageMaker's k-means writes it", member.name);
-        (Algorithm::Kmeans, vec![member], reason)
+        let algorithm = Foreign::read(&member.name, &members.read(member, u64::MAX)?)?.algorithm;
+        let reason = format!(
+            "the file {:?} is an MXNet model, as SageMaker's {} writes it",
+            member.name,
+            algorithm.name()
+        );
+        (algorithm, vec![member], reason)
     } else if let [member] = candidates
         && begins_as_xgboost(&members.peek::<512>(member)?)
     {

@@ -165,6 +165,11 @@ fn family(object: &mut Object, manifest: &mut Manifest) -> Result<(), String> {
         }
         Algorithm::Kmeans => manifest.k = object.whole("k", 1)?,
         other => {
+            if other == Algorithm::FactorizationMachines {
+                let kinds = [PredictorType::BinaryClassifier, PredictorType::Regressor];
+                manifest.predictor_type =
+                    object.word("predictor_type", &kinds.map(|kind| (kind.name(), kind)))?;
+            }
             let take = |key: &&'static str| Some(((*key).to_owned(), object.take(key)?));
             manifest.details = other.details().iter().filter_map(take).collect();
         }
