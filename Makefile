@@ -4,7 +4,7 @@ CARGO ?= cargo
 PYTHON := .venv/bin/python
 export SAGEMAKER_SUPPRESS_V2_WARNING := 1
 
-.PHONY: help demo test test-rust test-sdk check bench bench-hosting bench-transform image golden fuzz native setup
+.PHONY: help demo test test-rust test-sdk check accuracy bench bench-hosting bench-training bench-transform image golden fuzz native setup
 
 help: ## what there is
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
@@ -50,6 +50,14 @@ bench: ## codecs, prediction and end to end
 bench-hosting: setup ## what `clary up` costs beside `clary serve`, open and signed
 	$(CARGO) build --release --package server --package loadtest
 	$(PYTHON) tools/bench_hosting.py
+
+accuracy: setup ## every algorithm's accuracy beside the reference implementation's, as one table
+	$(CARGO) build --release --package server --package trainer --bins
+	CLARY_PROGRAMS=$(CURDIR)/target/release $(PYTHON) tests/accuracy --write
+
+bench-training: setup ## training time and memory beside XGBoost's Python and scikit-learn
+	$(CARGO) build --release --package trainer
+	$(PYTHON) tools/bench_training.py
 
 bench-transform: setup ## what batch transform costs beside its stages, and beside Python
 	$(CARGO) build --release --package server --bin clary --example transform_stages
