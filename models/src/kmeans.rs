@@ -148,5 +148,6 @@ fn signature(manifest: &Manifest, columns: usize) -> Signature {
         layout: ResponseLayout::default(),
         default_accept: "application/json",
         undecodable_is_unsupported: false,
+        media_types: None,
     }
 }

@@ -31,6 +31,15 @@ pub struct Signature {
     /// Whether an undecodable payload is reported as an unsupported media type (SageMaker's XGBoost container) rather
     /// than as a bad request (the other families).
     pub undecodable_is_unsupported: bool,
+    /// The media types of the payloads it takes, joined by `", "`; `None` is all that rows can be read from.
+    pub media_types: Option<&'static str>,
+}
+
+impl Signature {
+    /// Whether payloads of that media type (without parameters) are taken.
+    pub fn takes(&self, media_type: &str) -> bool {
+        self.media_types.is_none_or(|types| types.split(", ").any(|taken| taken == media_type))
+    }
 }
 
 /// A model in memory. No lifecycle, no I/O; shared between threads.

@@ -50,6 +50,7 @@ fn endpoint(variants: u32) -> Endpoint {
         layout: ResponseLayout::default(),
         default_accept: "text/csv",
         undecodable_is_unsupported: false,
+        media_types: None,
     };
     let model = Arc::new(LoadedModel {
         model: Box::new(Unasked(signature)),

@@ -8,6 +8,7 @@ use dmatrix::{DMatrix, Field, FieldShape, Predictions};
 use models::{Artifact, Input, LoadOptions, Signature};
 
 use crate::config::CheckArgs;
+use crate::serving::check_type;
 
 /// Writes the report to `out`.
 ///
@@ -43,6 +44,7 @@ pub fn check(arguments: &CheckArgs, out: &mut impl Write) -> anyhow::Result<()> 
 
 fn decode(row: &str, content_type: &str, signature: &Signature) -> anyhow::Result<DMatrix> {
     let content_type = ContentType::parse(content_type).context("--content-type")?;
+    check_type(signature, content_type).context("--content-type")?;
     let mut rows = DMatrix::new();
     codecs::decode(&content_type, &signature.rows, row.as_bytes(), &mut rows).context("--row")?;
     Ok(rows)

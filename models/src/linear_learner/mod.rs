@@ -92,6 +92,7 @@ impl LinearLearner {
             layout: ResponseLayout::default(),
             default_accept: "application/json",
             undecodable_is_unsupported: false,
+            media_types: None,
         };
         Ok(Self { signature, kind, weight, bias, columns })
     }

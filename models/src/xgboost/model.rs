@@ -90,6 +90,7 @@ impl XgboostModel {
             layout: output.layout().clone(),
             default_accept: "text/csv",
             undecodable_is_unsupported: true,
+            media_types: None,
         };
         Ok(Self { ensemble, output, signature })
     }

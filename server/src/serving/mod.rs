@@ -31,7 +31,7 @@ pub use endpoint::{Endpoint, Endpoints};
 pub use health::Health;
 pub use model_memory::ModelMemory;
 pub use model_server::{Invocation, Invoked, ModelServer, ModelServerOptions};
-pub use session::{Ask, Prediction, Session};
+pub use session::{Ask, Prediction, Session, check_type};
 pub use shadow::Shadow;
 pub use variant::{AnswerType, LoadedModel, Models, ON_DEMAND, ProductionVariant};
 pub use warm_up::{Cost, Loader};

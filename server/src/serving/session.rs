@@ -4,10 +4,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use codecs::ContentType;
 use codecs::content_encoding::ContentEncoding;
+use codecs::{ContentType, ContentTypeError};
 use dmatrix::{DMatrix, Predictions};
-use models::Input;
+use models::{Input, Signature};
 
 use super::LoadedModel;
 use crate::error::Error;
@@ -72,6 +72,8 @@ impl Session {
     /// When the body is not rows that the model takes.
     pub fn decode(&mut self, model: &LoadedModel, ask: &Ask, body: &[u8]) -> Result<Duration, Error> {
         let started = Instant::now();
+        let signature = model.model.signature();
+        check_type(signature, ask.content_type)?;
         let body = match ask.encoding {
             None => body,
             Some(encoding) => {
@@ -79,7 +81,6 @@ impl Session {
                 &self.unpacked
             }
         };
-        let signature = model.model.signature();
         codecs::decode(&ask.content_type, &signature.rows, body, &mut self.rows).map_err(|source| {
             Error::Decode { source, is_unsupported: signature.undecodable_is_unsupported }
         })?;
@@ -152,13 +153,24 @@ impl Session {
     }
 }
 
+/// Refuses payloads of a type that this model's family does not take.
+pub fn check_type(signature: &Signature, content_type: ContentType) -> Result<(), Error> {
+    match signature.media_types {
+        Some(served) if !signature.takes(content_type.as_str()) => {
+            let found = content_type.as_str().to_owned();
+            Err(Error::ContentType(ContentTypeError::Unsupported { found, served }))
+        }
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use std::sync::Arc;
 
     use codecs::Format;
     use dmatrix::{Field, FieldShape, NumberStyle, ResponseLayout, RowSchema};
-    use models::{Model, PredictError, Signature};
+    use models::{Model, PredictError};
 
     use super::super::{AnswerType, Capacity, Cost, Models, ProductionVariant};
     use super::*;
@@ -178,6 +190,7 @@ pub(super) mod tests {
                 layout: ResponseLayout::default(),
                 default_accept: "text/csv",
                 undecodable_is_unsupported: false,
+                media_types: None,
             })
         }
     }
@@ -248,6 +261,20 @@ pub(super) mod tests {
         assert!(matches!(error, Error::Panicked));
         session.put_rows(DMatrix::from_dense(vec![1.0, 2.0], 2));
         session.guarded(|session| session.score(&model, &ASK)).expect("a prediction");
+    }
+
+    #[test]
+    fn a_type_that_the_family_does_not_take_is_unsupported() {
+        let mut model = SumModel::new(2);
+        let decode = |model: SumModel, format| {
+            let model = LoadedModel { model: Box::new(model), ..loaded(100) };
+            let ask = Ask { content_type: ContentType::new(format), ..ASK };
+            Session::default().decode(&model, &ask, br#"{"features": [1, 2]}"#).map(drop)
+        };
+        model.0.media_types = Some("application/json, application/jsonlines");
+        let error = decode(SumModel(model.0.clone()), Format::Csv).expect_err("not taken");
+        assert_eq!(error.code().status(), 415, "{error}");
+        decode(model, Format::JsonLines).expect("taken");
     }
 
     #[test]
