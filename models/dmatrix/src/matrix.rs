@@ -56,6 +56,7 @@ pub struct DMatrix {
     offsets: Vec<usize>,
     labels: Vec<f32>,
     weights: Vec<f32>,
+    queries: Vec<u32>,
     tags: Vec<RowTag>,
 }
 
@@ -85,6 +86,7 @@ impl DMatrix {
         self.offsets.clear();
         self.labels.clear();
         self.weights.clear();
+        self.queries.clear();
         self.tags.clear();
     }
 
@@ -147,6 +149,16 @@ impl DMatrix {
     /// Instance weights read beside the labels; empty when there were none.
     pub fn weights(&self) -> &[f32] {
         &self.weights
+    }
+
+    /// The buffer of query ids: one a row, or empty. Rows of a query stand together.
+    pub fn queries_mut(&mut self) -> &mut Vec<u32> {
+        &mut self.queries
+    }
+
+    /// The query that each row answers (libsvm's `qid:`), for learning to rank; empty when there were none.
+    pub fn queries(&self) -> &[u32] {
+        &self.queries
     }
 
     /// The tag buffer: one a row, or empty when no record carried any.
