@@ -20,7 +20,7 @@ mod stop;
 
 pub use channel::{Channel, InputMode, RowRules, select, training_content_type};
 pub use checkpoints::Checkpoints;
-pub use cluster::Cluster;
+pub use cluster::{COLLECTIVE_PORT, Cluster, Meeting};
 pub use error::TrainError;
 pub use fitted::{Fitted, created_by, warm_up_rows};
 pub use hyperparameters::{Hyperparameter, Hyperparameters, Interval, Kind, Role};
