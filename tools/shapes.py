@@ -22,6 +22,7 @@ SERVED = {
         CreateEndpointConfig DescribeEndpointConfig DeleteEndpointConfig ListEndpointConfigs
         CreateEndpoint DescribeEndpoint UpdateEndpoint DeleteEndpoint ListEndpoints UpdateEndpointWeightsAndCapacities
         CreateTransformJob DescribeTransformJob ListTransformJobs StopTransformJob
+        CreateTrainingJob DescribeTrainingJob ListTrainingJobs StopTrainingJob UpdateTrainingJob DeleteTrainingJob
         AddTags ListTags DeleteTags Search ListMonitoringSchedules ListAliases
     """,
     "application-autoscaling": """

@@ -6,6 +6,7 @@
 pub mod environment;
 mod model;
 mod server;
+mod training;
 pub mod transform;
 mod up;
 mod values;
@@ -21,6 +22,7 @@ use models::LoadOptions;
 use environment::Environment;
 pub use model::ModelArgs;
 pub use server::{ServerArgs, ServerConfig};
+pub use training::{TrainingArgs, TrainingConfig};
 pub use transform::{TransformArgs, TransformConfig};
 pub use up::{UpArgs, UpConfig};
 pub use values::{LogFormat, LogLevel};
@@ -188,6 +190,11 @@ pub fn from_process() -> Result<(Command, Environment), UsageError> {
     let environment = Environment::of(std::env::vars_os());
     let command = parse(std::env::args_os(), &environment)?;
     Ok((command, environment))
+}
+
+/// The path of this program; `None` where the system does not say.
+fn own_path() -> Option<PathBuf> {
+    std::env::current_exe().ok()
 }
 
 /// Reads `arguments` (the program's name first) and, where they are silent, `environment`.

@@ -15,6 +15,7 @@ mod process;
 mod registry;
 mod sharded;
 mod text;
+mod trainings;
 mod transforms;
 mod variant;
 
@@ -32,6 +33,7 @@ pub use period::Times;
 pub use pool::Pool;
 pub use process::{Process, machine_bytes};
 pub use registry::Registry;
+pub use trainings::Trainings;
 pub use transforms::Transforms;
 pub use variant::{VariantLabels, VariantMetrics, VariantPeriod};
 
@@ -74,6 +76,10 @@ const BACKLOGS: [(&str, &str); 4] = [
     ("clary_async_oldest_age_seconds", "How long the oldest has waited."),
     ("clary_async_backlog_without_capacity", "1 while requests wait and no instance is there, else 0."),
 ];
+/// Training jobs by what they are at: a gauge.
+const TRAINING_JOBS: (&str, &str) = ("clary_training_jobs", "Training jobs that run or wait for their turn.");
+/// Training jobs by how they ended: a counter.
+const TRAINING_JOBS_ENDED: (&str, &str) = ("clary_training_jobs_ended_total", "Training jobs that ended.");
 /// Transform jobs by what they are at: a gauge.
 const TRANSFORM_JOBS: (&str, &str) =
     ("clary_transform_jobs", "Transform jobs that run or wait for their turn.");
@@ -205,6 +211,8 @@ pub struct Metrics {
     pub pool: Pool,
     /// Transform jobs.
     pub transforms: Transforms,
+    /// Training jobs.
+    pub trainings: Trainings,
     rejected: ByCode,
     registry: Arc<Registry>,
     variants: Mutex<Variants>,
@@ -242,6 +250,7 @@ impl Default for Metrics {
             shadow_dropped: counter(&registry, SHADOW_DROPPED, &[]),
             pool: Pool::new(base),
             transforms: Transforms::default(),
+            trainings: Trainings::default(),
             rejected: ByCode::new(&registry, REJECTED, &[]),
             registry,
             variants: Mutex::default(),
@@ -338,6 +347,7 @@ impl Metrics {
         page::pool(&mut text, &self.pool, now);
         page::backlogs(&mut text, &self.backlogs());
         self.transforms.show(&mut text);
+        self.trainings.show(&mut text);
         page::process(&mut text, &Process::read());
         let page = text.finish();
         self.page_bytes.store(page.len(), Ordering::Relaxed);
@@ -469,7 +479,7 @@ mod tests {
                 + BACKLOGS.len()
                 + POOL.len()
                 + TRANSFORM_COUNTERS.len()
-                + 4
+                + 6
         );
         assert!(helps.iter().all(|help| help.ends_with('.')), "{helps:?}");
     }

@@ -12,6 +12,7 @@ use crate::buckets::Buckets;
 use crate::control::async_inference::Dispatcher;
 use crate::control::autoscaling::Scaler;
 use crate::control::sampler::Live;
+use crate::control::training::TrainingJobs;
 use crate::control::transform::TransformJobs;
 use crate::control::{Alarms, Control, Database};
 use crate::metrics::Metrics;
@@ -43,6 +44,8 @@ pub struct Platform {
     pub async_queue: Arc<Dispatcher>,
     /// Transform jobs.
     pub transforms: Arc<TransformJobs>,
+    /// Training jobs.
+    pub trainings: Arc<TrainingJobs>,
     /// Captured requests on their way to their bucket.
     pub capture: CaptureQueue,
     /// What health checks hear.
@@ -72,15 +75,21 @@ const FINISH_TIME_MAX: Duration = Duration::from_secs(3);
 impl Platform {
     /// Writes out what is buffered, once no request comes any more.
     pub async fn finish(&self) {
-        let (captured, suspended) = tokio::join!(
+        let (captured, suspended, cut) = tokio::join!(
             timeout(FINISH_TIME_MAX, self.capture.end()),
             timeout(FINISH_TIME_MAX, self.transforms.suspend()),
+            timeout(FINISH_TIME_MAX, self.trainings.suspend()),
         );
         if captured.is_err() {
             tracing::warn!("captured requests are lost: the store did not take them in time");
         }
         if suspended.is_err() {
             tracing::warn!("transform jobs are cut: the next start goes on with them");
+        }
+        if cut.is_err() {
+            tracing::warn!(
+                "training jobs are cut: the next start ends what is left of them, and begins them again"
+            );
         }
     }
 }

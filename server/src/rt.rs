@@ -24,6 +24,10 @@ const STACK_BYTES: usize = 2 << 20;
 /// them under way for each of the objects that it carries side by side.
 const TRANSFORM_BLOCKING_THREADS: usize = 16;
 
+/// Threads of the runtime of training jobs. Reason: its tasks wait for processes, stores and disks; what takes a core is done by
+/// its blocking threads.
+const TRAINING_THREADS: usize = 2;
+
 /// What is added to the nice value of threads in the background. Reason: the kernel weighs a thread by a quarter less for each, so
 /// that a background thread has a third of a usual one's share beside busy ones, and all of an idle core. Ten would leave a
 /// tenth: where other work keeps all cores busy, jobs of seconds then take minutes.
@@ -79,6 +83,21 @@ pub fn jobs() -> io::Result<Runtime> {
 /// When the system gives no threads.
 pub fn transform() -> io::Result<Runtime> {
     transforms("clary-transform", Priority::Usual)
+}
+
+/// The runtime of the control plane's training jobs: behind the data plane in priority, and so are the processes that it starts.
+///
+/// # Errors
+/// When the system gives no threads.
+pub fn training() -> io::Result<Runtime> {
+    Builder::new_multi_thread()
+        .worker_threads(TRAINING_THREADS)
+        .max_blocking_threads(TRANSFORM_BLOCKING_THREADS)
+        .thread_keep_alive(BLOCKING_KEEP_ALIVE)
+        .thread_name("clary-training")
+        .on_thread_start(|| Priority::Background.take())
+        .enable_all()
+        .build()
 }
 
 /// As many workers as there are cores: each call of a model is a task of its own, and short ones are answered in it.

@@ -15,6 +15,7 @@ use crate::control::async_inference::{Dispatcher, Events, Runner};
 use crate::control::autoscaling::Scaler;
 use crate::control::capture::CaptureWriter;
 use crate::control::sampler::{Live, Sampler};
+use crate::control::training::{Executors, MachineLimits, TrainingJobs, TrainingParts};
 use crate::control::transform::{TransformJobs, TransformParts};
 use crate::control::{Alarms, Control, Database, HostingParts, warming};
 use crate::faces::Face;
@@ -23,7 +24,7 @@ use crate::metrics::Metrics;
 use crate::platform::Platform;
 use crate::serve::Server;
 use crate::serving::capture::CaptureQueue;
-use crate::serving::memory::MemoryBudget;
+use crate::serving::memory::{MemoryBudget, group_bytes};
 use crate::serving::{Health, ModelMemory, ModelServer, ModelServerOptions};
 use crate::transform::BatchServer;
 use crate::{credentials, rt};
@@ -89,6 +90,9 @@ pub fn start(config: &UpConfig) -> anyhow::Result<Server> {
     };
     let starting = TransformJobs::start(Arc::clone(&control), parts);
     let transforms = runtime.block_on(starting).context("the transform jobs")?;
+    let parts = training_parts(config, &buckets, &telemetry, &metrics)?;
+    let starting = TrainingJobs::start(Arc::clone(&control), parts);
+    let trainings = runtime.block_on(starting).context("the training jobs")?;
     let async_queue = Dispatcher::new(database.clone());
     let events = Arc::clone(&control);
     let events: Events = Arc::new(move |event| events.record_event(event));
@@ -112,6 +116,7 @@ pub fn start(config: &UpConfig) -> anyhow::Result<Server> {
         scaler,
         async_queue,
         transforms,
+        trainings,
         capture,
         database,
         telemetry,
@@ -130,6 +135,35 @@ pub fn start(config: &UpConfig) -> anyhow::Result<Server> {
     }
     health.ready();
     Server::open(listener, address, Face::Platform(platform), &config.server, certificates, runtime)
+}
+
+/// What training jobs are run with.
+fn training_parts(
+    config: &UpConfig,
+    buckets: &Arc<Buckets>,
+    telemetry: &Arc<Telemetry>,
+    metrics: &Arc<Metrics>,
+) -> anyhow::Result<TrainingParts> {
+    let training = &config.training;
+    Ok(TrainingParts {
+        data: config.data.clone(),
+        buckets: Arc::clone(buckets),
+        telemetry: Arc::clone(telemetry),
+        metrics: Arc::clone(metrics),
+        executors: Executors {
+            clary_train: training.clary_train.clone(),
+            container_engine: training.container_engine.clone(),
+            allows_processes: training.allows_process_images,
+        },
+        limits: MachineLimits {
+            jobs_at_once: training.jobs_at_once,
+            memory_bytes: group_bytes(),
+            host_memory_bytes: training.host_memory_bytes,
+            cores: config.server.workers,
+        },
+        inherited: training.inherited.clone(),
+        runtime: rt::training()?,
+    })
 }
 
 /// The HTTP interface of the buckets on this machine; those of another store have their own.

@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::environment::Environment;
 use super::server::{ServerArgs, ServerConfig};
+use super::training::{TrainingArgs, TrainingConfig};
 use super::values::{boolean, byte_count, seconds};
 use super::{AwsVariables, LogFormat, LogLevel};
 
@@ -58,6 +59,8 @@ pub struct UpArgs {
     #[arg(long, value_parser = boolean, num_args = 0..=1, default_missing_value = "true", default_value = "false")]
     allow_changed_artifacts: bool,
     #[command(flatten)]
+    pub(super) training: TrainingArgs,
+    #[command(flatten)]
     server: ServerArgs,
 }
 
@@ -90,6 +93,8 @@ pub struct UpConfig {
     pub model_memory_bytes: Option<u64>,
     /// Whether an artifact that changed since it was pinned is served.
     pub allows_changed_artifacts: bool,
+    /// How training jobs are run.
+    pub training: TrainingConfig,
     /// What every server takes.
     pub server: ServerConfig,
     /// The `AWS_*` variables, for an S3 store elsewhere.
@@ -113,6 +118,11 @@ impl UpArgs {
             serverless_idle: self.serverless_idle,
             model_memory_bytes: self.model_memory,
             allows_changed_artifacts: self.allow_changed_artifacts,
+            training: self.training.resolve(
+                environment,
+                super::own_path().as_deref(),
+                std::path::Path::is_file,
+            ),
             server: self.server.resolve(),
             aws: AwsVariables(environment.aws()),
         }

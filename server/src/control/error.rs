@@ -38,6 +38,15 @@ pub enum ControlError {
     /// The transform job has ended, in this status.
     #[error("the transform job is in status {0}")]
     TransformJobEnded(&'static str),
+    /// No training job of this name.
+    #[error("training job {0:?} does not exist")]
+    NoTrainingJob(String),
+    /// A training job of this name exists, or has existed; its ARN.
+    #[error("training job {0} exists already")]
+    TrainingJobTaken(String),
+    /// The training job is not in a status in which this can be done, but in this one.
+    #[error("the training job is in status {0}")]
+    TrainingJobStatus(&'static str),
     /// There are as many as there may be.
     #[error("{0}")]
     Limit(String),

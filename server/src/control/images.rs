@@ -1,4 +1,4 @@
-//! Which images are served in this process, and what a container definition says of how its model loads.
+//! Which images are known here: what trains them, what serves them, and what a container definition says of how its model loads.
 //!
 //! An image is known by its repository's name alone: registry, account and tag differ by region and release, and mean
 //! nothing here. A container's environment means what the same variables mean to `clary serve`.
@@ -12,12 +12,18 @@ use serde_json::Value;
 use crate::config::{self, Command, environment::Environment};
 use crate::serving::Loader;
 
-/// The repositories that are served, and the family of their artifacts; `None` takes any.
-const SERVED: &[(&str, Option<Algorithm>)] = &[
-    ("xgboost", Some(Algorithm::Xgboost)),
-    ("sagemaker-xgboost", Some(Algorithm::Xgboost)),
-    ("linear-learner", Some(Algorithm::LinearLearner)),
-    ("kmeans", Some(Algorithm::Kmeans)),
+/// The repositories that are known, and the algorithm of each as its trainer and its artifacts name it; `None` is any of them.
+/// One table for training and for hosting: the image of a training job is that of its model.
+const KNOWN: &[(&str, Option<&str>)] = &[
+    ("xgboost", Some("xgboost")),
+    ("sagemaker-xgboost", Some("xgboost")),
+    ("linear-learner", Some("linear-learner")),
+    ("kmeans", Some("kmeans")),
+    ("pca", Some("pca")),
+    ("knn", Some("knn")),
+    ("factorization-machines", Some("factorization-machines")),
+    ("randomcutforest", Some("randomcutforest")),
+    ("lda", Some("lda")),
     ("clary", None),
 ];
 
@@ -120,14 +126,28 @@ pub fn repository(image: &str) -> &str {
     last.split(':').next().unwrap_or(last)
 }
 
-fn family(image: &str) -> Result<Option<Algorithm>, ImageError> {
+/// The algorithm that an image trains; `Some(None)` leaves it to the job, `None` is an image of others.
+pub fn trained(image: &str) -> Option<Option<&'static str>> {
     let repository = repository(image);
-    let served = SERVED.iter().find(|(name, _)| *name == repository);
-    served.map(|(_, family)| *family).ok_or_else(|| {
-        let names: Vec<_> = SERVED.iter().map(|(name, _)| *name).collect();
-        let names = names.join(", ");
-        ImageError(format!("image {image}: expected a repository of {names}, found {repository:?}"))
-    })
+    KNOWN.iter().find(|(name, _)| *name == repository).map(|(_, algorithm)| *algorithm)
+}
+
+/// The algorithm of this name (not: of an image).
+pub fn algorithm(name: &str) -> Option<&'static str> {
+    KNOWN.iter().filter_map(|(_, algorithm)| *algorithm).find(|known| *known == name)
+}
+
+fn family(image: &str) -> Result<Option<Algorithm>, ImageError> {
+    let Some(known) = trained(image) else {
+        let names: Vec<_> = KNOWN.iter().map(|(name, _)| *name).collect();
+        let (names, repository) = (names.join(", "), repository(image));
+        return Err(ImageError(format!(
+            "image {image}: expected a repository of {names}, found {repository:?}"
+        )));
+    };
+    let Some(name) = known else { return Ok(None) };
+    let family = Algorithm::from_name(name);
+    family.map(Some).ok_or_else(|| ImageError(format!("image {image}: {name} is not served yet")))
 }
 
 fn variables(definition: &Value) -> Vec<(String, String)> {
@@ -193,7 +213,17 @@ mod tests {
         ] {
             assert_eq!(repository(image), expected, "{image}");
             family(image).expect(image);
+            assert_eq!(trained(image).is_some_and(|algorithm| algorithm.is_none()), expected == "clary");
         }
+        assert_eq!(
+            trained("683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:1.7-1"),
+            Some(Some("xgboost"))
+        );
+        assert_eq!(trained("763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-training:2.1"), None);
+        assert_eq!(
+            (algorithm("lda"), algorithm("clary"), algorithm("sagemaker-xgboost")),
+            (Some("lda"), None, None)
+        );
         let error = family("763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-inference:2.1")
             .expect_err("not served");
         assert!(

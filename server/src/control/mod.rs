@@ -22,8 +22,9 @@
 //! | [`capture`] | the writer of captured requests |
 //! | [`async_inference`] | the durable queue of InvokeEndpointAsync |
 //! | [`transform`] | transform jobs |
+//! | [`training`] | training jobs |
 //! | [`warming`] | scale to zero of serverless variants |
-//! | [`images`] | which images are served, and how their models load |
+//! | [`images`] | which images are known, and how their models load |
 
 pub mod alarms;
 pub mod artifacts;
@@ -50,6 +51,7 @@ pub mod shared_models;
 mod sources;
 mod table;
 pub mod tags;
+pub mod training;
 pub mod transform;
 mod transitions;
 mod upload;

@@ -28,6 +28,8 @@ pub enum Kind {
     Alarm,
     /// A batch transform; its document is a [`TransformJobState`](super::transform::TransformJobState).
     TransformJob,
+    /// A training job; its document is a [`TrainingJobState`](super::training::TrainingJobState).
+    TrainingJob,
 }
 
 impl Kind {
@@ -42,6 +44,7 @@ impl Kind {
             Self::ScheduledAction => "scheduled-action",
             Self::Alarm => "alarm",
             Self::TransformJob => "transform-job",
+            Self::TrainingJob => "training-job",
         }
     }
 }

@@ -35,10 +35,7 @@ impl MemoryBudget {
 
     /// Three quarters of what the control group, else the machine, has.
     pub fn of_machine() -> Arc<Self> {
-        let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
-        let group = group.and_then(|text| text.trim().parse().ok());
-        let total = group.into_iter().chain(machine_bytes()).min();
-        Self::new(total.map_or(BUDGET_BYTES_UNKNOWN, |bytes: u64| bytes / 4 * QUARTERS_FOR_MODELS))
+        Self::new(group_bytes().map_or(BUDGET_BYTES_UNKNOWN, |bytes| bytes / 4 * QUARTERS_FOR_MODELS))
     }
 
     /// Takes `bytes` of the budget.
@@ -50,6 +47,13 @@ impl MemoryBudget {
         reservation.resize(bytes)?;
         Ok(reservation)
     }
+}
+
+/// The memory of the control group, else of the machine; `None` where neither says.
+pub fn group_bytes() -> Option<u64> {
+    let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
+    let group = group.and_then(|text| text.trim().parse().ok());
+    group.into_iter().chain(machine_bytes()).min()
 }
 
 impl Reservation {

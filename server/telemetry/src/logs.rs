@@ -95,6 +95,17 @@ impl Logs {
         self.store.write(|connection| pending.iter().try_for_each(|line| append(connection, line, now)))
     }
 
+    /// Writes lines at once, past those that are kept.
+    ///
+    /// # Errors
+    /// When the file cannot be written: the lines are lost then.
+    pub fn write(&self, lines: &[Line], now: Timestamp) -> Result<(), TelemetryError> {
+        if lines.is_empty() {
+            return Ok(());
+        }
+        self.store.write(|connection| lines.iter().try_for_each(|line| append(connection, line, now)))
+    }
+
     /// Puts events into a stream that is there.
     ///
     /// # Errors

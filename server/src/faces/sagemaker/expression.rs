@@ -1,7 +1,7 @@
 //! Search expressions: which descriptions fit.
 //!
 //! A name is a path of members (`ProductionVariants.VariantName`); where it goes through a list, any element counts.
-//! `Tags.<key>` is the value of a tag.
+//! `Tags.<key>` is the value of a tag, `Metrics.<name>` the last value of a training job's metric.
 
 use jiff::Timestamp as Moment;
 use serde_json::Value;
@@ -176,7 +176,9 @@ impl Filter {
     }
 
     fn is_true_of(&self, found: &Value) -> bool {
-        let as_number = || Some((found.as_f64()?, number(&self.value)?));
+        // Hyperparameters are text, also where they are numbers.
+        let value = || found.as_f64().or_else(|| found.as_str()?.parse().ok());
+        let as_number = || Some((value()?, number(&self.value)?));
         let compare =
             |test: fn(&f64, &f64) -> bool| as_number().is_some_and(|(found, value)| test(&found, &value));
         match self.operator {
@@ -213,6 +215,17 @@ pub(super) fn look_up<'a>(document: &'a Value, path: &str) -> Vec<&'a Value> {
     {
         return tag.get("Value").into_iter().collect();
     }
+    if let Some(name) = path.strip_prefix("Metrics.") {
+        let values = items(document, "FinalMetricDataList").iter();
+        return values
+            .filter(|value| text(value, "MetricName") == Some(name))
+            .filter_map(|v| v.get("Value"))
+            .collect();
+    }
+    // A hyperparameter's name may have dots.
+    if let Some(name) = path.strip_prefix("HyperParameters.") {
+        return document.get("HyperParameters").and_then(|values| values.get(name)).into_iter().collect();
+    }
     let mut found = vec![document];
     for member in path.split('.') {
         found = found.into_iter().filter_map(|value| value.get(member)).flat_map(elements).collect();
@@ -239,6 +252,8 @@ mod tests {
                 {"VariantName": "B", "CurrentWeight": 0.1, "DesiredInstanceCount": 3},
             ],
             "Tags": [{"Key": "team", "Value": "shop"}, {"Key": "a.b", "Value": "dotted"}],
+            "HyperParameters": {"eta": "0.2", "a.b": "x"},
+            "FinalMetricDataList": [{"MetricName": "validation:rmse", "Value": 0.5, "Timestamp": 1}],
         })
     }
 
@@ -279,6 +294,13 @@ mod tests {
             ("Tags.team", "Equals", "shop", true),
             ("Tags.a.b", "Equals", "dotted", true),
             ("Tags.none", "Exists", "", false),
+            ("HyperParameters.eta", "Equals", "0.2", true),
+            ("HyperParameters.eta", "LessThan", "0.3", true),
+            ("HyperParameters.a.b", "Equals", "x", true),
+            ("HyperParameters.none", "Exists", "", false),
+            ("Metrics.validation:rmse", "LessThanOrEqualTo", "0.5", true),
+            ("Metrics.validation:rmse", "GreaterThan", "0.5", false),
+            ("Metrics.train:rmse", "Exists", "", false),
         ] {
             check_filter(name, operator, value, expected);
         }

@@ -1,4 +1,5 @@
-//! `ListModels`, `ListEndpointConfigs`, `ListEndpoints`, `ListTransformJobs`: filters, orders, and tokens that hold a position.
+//! `ListModels`, `ListEndpointConfigs`, `ListEndpoints`, `ListTransformJobs`, `ListTrainingJobs`: filters, orders, and tokens that
+//! hold a position.
 
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use wire::Timestamp;
 
 use super::refusal::Refusal;
 use super::resource::{arn_member, name_member};
-use super::transform_jobs;
+use super::{training_jobs, transform_jobs};
 use crate::control::record::{self, Kind, ListFilter, Record, SortBy};
 use crate::faces::aws::Call;
 use crate::platform::Platform;
@@ -43,11 +44,22 @@ pub(super) async fn list(platform: &Arc<Platform>, call: &Call, kind: Kind) -> R
     Ok(answer)
 }
 
+/// Of training jobs, those that a warm pool or a training plan is of: there are none.
+pub(super) async fn list_training_jobs(platform: &Arc<Platform>, call: &Call) -> Result<Value, Refusal> {
+    if ["WarmPoolStatusEquals", "TrainingPlanArnEquals"].iter().any(|filter| call.input.contains_key(*filter))
+    {
+        refuse_token(call)?;
+        return Ok(json!({list_member(Kind::TrainingJob): []}));
+    }
+    list(platform, call, Kind::TrainingJob).await
+}
+
 const fn list_member(kind: Kind) -> &'static str {
     match kind {
         Kind::EndpointConfig => "EndpointConfigs",
         Kind::Endpoint => "Endpoints",
         Kind::TransformJob => "TransformJobSummaries",
+        Kind::TrainingJob => "TrainingJobSummaries",
         _ => "Models",
     }
 }
@@ -55,6 +67,7 @@ const fn list_member(kind: Kind) -> &'static str {
 fn summary(record: Record, kind: Kind) -> Result<Map<String, Value>, Refusal> {
     let mut summary = match kind {
         Kind::TransformJob => transform_jobs::summary(&record)?,
+        Kind::TrainingJob => training_jobs::summary(&record)?,
         _ => Map::new(),
     };
     let mut say = |member: &str, value: Value| drop(summary.insert(member.to_owned(), value));

@@ -1,11 +1,11 @@
-//! SageMaker's control plane: models, endpoint configurations, endpoints, transform jobs, their tags, and the lists of all of
-//! them.
+//! SageMaker's control plane: models, endpoint configurations, endpoints, transform and training jobs, their tags, and the lists
+//! of all of them.
 //!
 //! A request that comes here has the shape that its operation takes; what is left to check is what no shape says.
 //!
 //! | module | is |
 //! |---|---|
-//! | `models`, `endpoint_configs`, `endpoints`, `transform_jobs` | the operations on each kind |
+//! | `models`, `endpoint_configs`, `endpoints`, `transform_jobs`, `training_jobs` | the operations on each kind |
 //! | `container`, `variant` | what a container and a variant may be |
 //! | `description` | how an endpoint's state is described |
 //! | `lists`, `search`, `expression` | pages of resources |
@@ -24,6 +24,7 @@ mod refusal;
 mod resource;
 mod search;
 mod tagging;
+mod training_jobs;
 mod transform_jobs;
 mod variant;
 
@@ -63,6 +64,12 @@ pub async fn answer(platform: &Arc<Platform>, call: Call) -> Reply {
         "DescribeTransformJob" => transform_jobs::describe(platform, call).await,
         "StopTransformJob" => transform_jobs::stop(platform, call).await,
         "ListTransformJobs" => lists::list(platform, call, Kind::TransformJob).await,
+        "CreateTrainingJob" => training_jobs::create(platform, call).await,
+        "DescribeTrainingJob" => training_jobs::describe(platform, call).await,
+        "StopTrainingJob" => training_jobs::stop(platform, call).await,
+        "UpdateTrainingJob" => training_jobs::update(platform, call).await,
+        "DeleteTrainingJob" => training_jobs::delete(platform, call).await,
+        "ListTrainingJobs" => lists::list_training_jobs(platform, call).await,
         "AddTags" => tagging::add(platform, call).await,
         "ListTags" => tagging::list(platform, call).await,
         "DeleteTags" => tagging::delete(platform, call).await,

@@ -17,8 +17,12 @@ impl Refusal {
 
     /// There is no resource of this kind and name.
     pub(super) fn not_found(scope: &Scope, kind: Kind, name: &str) -> Self {
-        if kind == Kind::TransformJob {
-            return Self::validation(format!("Could not find requested job with name: {name}."));
+        match kind {
+            Kind::TransformJob => {
+                return Self::validation(format!("Could not find requested job with name: {name}."));
+            }
+            Kind::TrainingJob => return Self::validation("Requested resource not found."),
+            _ => {}
         }
         let arn = scope.sagemaker(kind.as_str(), name);
         Self::validation(format!("Could not find {} \"{arn}\".", words(kind)))
@@ -45,13 +49,19 @@ impl Refusal {
                 Self::validation(format!("Cannot update in-progress endpoint \"{}\".", endpoint(&name)))
             }
             ControlError::NoTransformJob(name) => Self::not_found(scope, Kind::TransformJob, &name),
-            ControlError::TransformJobTaken(arn) => Self(AwsError::new(
-                ErrorCode::ResourceInUse,
-                format!(
-                    "Job name must be unique within an AWS account and region, and a job with this name already \
-                     exists ({arn})"
-                ),
+            ControlError::NoTrainingJob(name) => Self::not_found(scope, Kind::TrainingJob, &name),
+            ControlError::TrainingJobStatus(status) => Self::validation(format!(
+                "The request was rejected because the training job is in status {status}."
             )),
+            ControlError::TransformJobTaken(arn) | ControlError::TrainingJobTaken(arn) => {
+                Self(AwsError::new(
+                    ErrorCode::ResourceInUse,
+                    format!(
+                        "Job name must be unique within an AWS account and region, and a job with this name already \
+                     exists ({arn})"
+                    ),
+                ))
+            }
             ControlError::TransformJobEnded(status) => Self::validation(format!(
                 "The request was rejected because the transform job is in status {status}."
             )),
@@ -127,10 +137,19 @@ mod tests {
         check(ControlError::Refused("no".into()), "ValidationException: no");
         let no_job = "ValidationException: Could not find requested job with name: a.";
         check(ControlError::NoTransformJob(name()), no_job);
+        for taken in
+            [ControlError::TransformJobTaken("arn:j".into()), ControlError::TrainingJobTaken("arn:j".into())]
+        {
+            check(
+                taken,
+                "ResourceInUse: Job name must be unique within an AWS account and region, and a job with this name already \
+                 exists (arn:j)",
+            );
+        }
+        check(ControlError::NoTrainingJob(name()), "ValidationException: Requested resource not found.");
         check(
-            ControlError::TransformJobTaken("arn:j".into()),
-            "ResourceInUse: Job name must be unique within an AWS account and region, and a job with this name already \
-             exists (arn:j)",
+            ControlError::TrainingJobStatus("Completed"),
+            "ValidationException: The request was rejected because the training job is in status Completed.",
         );
         check(
             ControlError::TransformJobEnded("Completed"),

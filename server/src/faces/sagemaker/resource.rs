@@ -22,6 +22,7 @@ pub(super) const fn name_member(kind: Kind) -> &'static str {
         Kind::EndpointConfig => "EndpointConfigName",
         Kind::Endpoint => "EndpointName",
         Kind::TransformJob => "TransformJobName",
+        Kind::TrainingJob => "TrainingJobName",
         _ => "ModelName",
     }
 }
@@ -32,6 +33,7 @@ pub(super) const fn arn_member(kind: Kind) -> &'static str {
         Kind::EndpointConfig => "EndpointConfigArn",
         Kind::Endpoint => "EndpointArn",
         Kind::TransformJob => "TransformJobArn",
+        Kind::TrainingJob => "TrainingJobArn",
         _ => "ModelArn",
     }
 }

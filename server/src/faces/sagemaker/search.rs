@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::expression::{self, Expression};
 use super::refusal::Refusal;
-use super::{description, lists, models, required};
+use super::{description, lists, models, required, training_jobs};
 use crate::control::record::{self, Kind, Record};
 use crate::control::tags;
 use crate::faces::aws::Call;
@@ -56,6 +56,7 @@ pub(super) async fn search(platform: &Arc<Platform>, call: &Call) -> Result<Valu
     let kind = match required(&call.input, "Resource")? {
         "Endpoint" => Kind::Endpoint,
         "Model" => Kind::Model,
+        "TrainingJob" => Kind::TrainingJob,
         // There are none of the others.
         _ => return Ok(json!({"Results": []})),
     };
@@ -80,6 +81,7 @@ fn found(record: Record, kind: Kind, tags: &Value, input: &Map<String, Value>) -
     let (name, modified) = (record.name.clone(), record.modified.to_json());
     let mut document = match kind {
         Kind::Endpoint => description::describe_endpoint(&record)?,
+        Kind::TrainingJob => training_jobs::found(&record)?,
         _ => models::description(record),
     };
     document.insert("Tags".into(), tags.clone());
@@ -127,6 +129,7 @@ fn result(document: Value, kind: Kind) -> Value {
             }
             json!({"Endpoint": endpoint})
         }
+        (Kind::TrainingJob, job) => json!({"TrainingJob": job}),
         (_, model) => json!({"Model": {"Model": model}}),
     }
 }

@@ -15,7 +15,8 @@ use crate::faces::aws::Call;
 use crate::platform::Platform;
 
 /// The kinds that have tags here.
-const KINDS: [Kind; 4] = [Kind::Model, Kind::EndpointConfig, Kind::Endpoint, Kind::TransformJob];
+const KINDS: [Kind; 5] =
+    [Kind::Model, Kind::EndpointConfig, Kind::Endpoint, Kind::TransformJob, Kind::TrainingJob];
 
 pub(super) async fn add(platform: &Arc<Platform>, call: &Call) -> Result<Value, Refusal> {
     let added = Tags::parse(call.input.get("Tags"))?;

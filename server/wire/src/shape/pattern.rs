@@ -25,6 +25,10 @@ const WITHOUT_LOOKING: &[(&str, &str)] = &[
     (r"(?!^[.-])^([a-zA-Z0-9-_.]+)", r"[a-zA-Z0-9_][a-zA-Z0-9_.\-]*"),
     // A name does not end in a hyphen.
     (
+        r"(arn:aws[a-z\-]*:sagemaker:[a-z0-9\-]*:[0-9]{12}:[a-z\-]*\/)?([a-zA-Z0-9]([a-zA-Z0-9-]){0,62})(?<!-)",
+        r"(arn:aws[a-z\-]*:sagemaker:[a-z0-9\-]*:[0-9]{12}:[a-z\-]*/)?[a-zA-Z0-9]([a-zA-Z0-9\-]{0,61}[a-zA-Z0-9])?",
+    ),
+    (
         r"(arn:aws[a-z\-]*:sagemaker:[a-z0-9\-]*:[0-9]{12}:[a-z\-]*\/)?([a-zA-Z0-9]([a-zA-Z0-9-]){0,62})(?<!-)(\/[0-9]{1,9})?",
         r"(arn:aws[a-z\-]*:sagemaker:[a-z0-9\-]*:[0-9]{12}:[a-z\-]*/)?[a-zA-Z0-9]([a-zA-Z0-9\-]{0,61}[a-zA-Z0-9])?(/[0-9]{1,9})?",
     ),
@@ -182,7 +186,9 @@ mod tests {
     /// The equals of the looking patterns, against what those say in words.
     #[test]
     fn patterns_that_look_around_have_equals() {
-        let [not_blank, no_first_dot, name, no_two_dots, policy] = WITHOUT_LOOKING else { panic!("five") };
+        let [not_blank, no_first_dot, name, versioned, no_two_dots, policy] = WITHOUT_LOOKING else {
+            panic!("six")
+        };
         for (text, expected) in [("a", true), (" a ", true), (" ", false), ("", false), ("\t \t", false)] {
             check(not_blank.0, text, expected);
         }
@@ -191,10 +197,14 @@ mod tests {
         }
         let arn = "arn:aws:sagemaker:us-east-1:000000000000:model-package/a/1";
         for (text, expected) in [("a-b", true), ("a-", false), ("a", true), ("-a", false), (arn, true)] {
-            check(name.0, text, expected);
+            check(versioned.0, text, expected);
+            check(name.0, text, expected && text != arn);
         }
-        check(name.0, &"a".repeat(63), true);
-        check(name.0, &"a".repeat(64), false);
+        for name in [name, versioned] {
+            check(name.0, &"a".repeat(63), true);
+            check(name.0, &"a".repeat(64), false);
+        }
+        check(name.0, "arn:aws:sagemaker:us-east-1:000000000000:algorithm/a", true);
         for (text, expected) in [
             ("/a", true),
             ("/", false),

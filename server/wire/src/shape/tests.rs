@@ -53,7 +53,7 @@ fn what_clients_send_passes() {
 
 #[test]
 fn operations_without_a_shape_pass() {
-    check("CreateTrainingJob", &json!({"TrainingJobName": 1}), "");
+    check("CreateProcessingJob", &json!({"ProcessingJobName": 1}), "");
     assert_eq!(refusal_of("sts", "GetCallerIdentity", &json!({})), "");
 }
 

@@ -1,0 +1,219 @@
+//! Training jobs: durable, run in processes of their own, a few at once. The engine (`training`) runs one; here is what is asked,
+//! what is stored, and whose turn it is.
+//!
+//! A job is a record with its state, and a task as long as it has not ended. Its folder (`DATA/training/<id>`) stands for
+//! `/opt/ml` of its hosts. An orderly end of the server suspends jobs; whatever ended it, the next start ends what was left
+//! running, and begins jobs again: from their checkpoints, where they have any.
+//!
+//! | module | is |
+//! |---|---|
+//! | `status`, `state` | what is stored of a job, and what happens to it, as a pure function |
+//! | `describe` | how it is described |
+//! | `request`, `channels`, `program`, `metrics` | what is asked, read and checked |
+//! | `limits` | what a host may use |
+//! | `calls` | create, stop, update and delete |
+//! | `run` | one job, from its turn to its end |
+//! | `recorder` | what it tells, into logs and series |
+//! | `settle` | what is stored of a run |
+//! | `folders` | the folders of jobs |
+//! | `event` | what is told of it |
+
+mod calls;
+mod channels;
+mod describe;
+mod event;
+mod folders;
+mod limits;
+mod metrics;
+mod program;
+mod recorder;
+mod request;
+mod run;
+mod settle;
+mod state;
+mod status;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rusqlite::Connection;
+use serde_json::Value;
+use telemetry::Telemetry;
+use tokio::runtime::Runtime;
+use tokio::sync::{Notify, Semaphore, watch};
+use training::Stop;
+
+use super::record::{self, Kind};
+use super::{Control, StateError};
+use crate::buckets::Buckets;
+use crate::metrics::Metrics;
+use crate::rt;
+
+pub use limits::MachineLimits;
+pub use program::Executors;
+pub use state::TrainingJobState;
+pub use status::{SecondaryStatus, TrainingJobStatus};
+
+/// What training jobs are run with.
+#[derive(Debug)]
+pub struct TrainingParts {
+    /// The data directory.
+    pub data: PathBuf,
+    /// Where data and models are.
+    pub buckets: Arc<Buckets>,
+    /// Where lines and metrics go.
+    pub telemetry: Arc<Telemetry>,
+    /// The process's numbers.
+    pub metrics: Arc<Metrics>,
+    /// What runs programs.
+    pub executors: Executors,
+    /// What they may use.
+    pub limits: MachineLimits,
+    /// What of our own environment they get.
+    pub inherited: BTreeMap<String, String>,
+    /// Where the engine runs.
+    pub runtime: Runtime,
+}
+
+/// The training jobs of this server.
+#[derive(Debug)]
+pub struct TrainingJobs {
+    control: Arc<Control>,
+    buckets: Arc<Buckets>,
+    telemetry: Arc<Telemetry>,
+    metrics: Arc<Metrics>,
+    executors: Executors,
+    limits: MachineLimits,
+    inherited: BTreeMap<String, String>,
+    /// Of the jobs' folders.
+    folder: PathBuf,
+    turns: Semaphore,
+    tasks: Mutex<Tasks>,
+    /// A task has ended.
+    ended: Notify,
+}
+
+#[derive(Debug)]
+struct Tasks {
+    /// Where the engine runs; `None` once that is over.
+    runtime: Option<Runtime>,
+    /// Nothing begins any more.
+    is_suspended: bool,
+    /// By the jobs' ids, whom to tell to stop: a name that is free again may be another's.
+    stops: HashMap<String, watch::Sender<Stop>>,
+}
+
+impl TrainingJobs {
+    /// Ends what an earlier server left running, and goes on with the jobs that have not ended.
+    ///
+    /// # Errors
+    /// When the state cannot be read, or the folder of jobs not be made.
+    pub async fn start(control: Arc<Control>, parts: TrainingParts) -> Result<Arc<Self>, StateError> {
+        let open = control.database.read(|connection| open_jobs(connection)).await?;
+        let folder = parts.data.join("training");
+        let (kept, place) = (open.iter().map(|(_, state)| state.id.clone()).collect(), folder.clone());
+        rt::blocking(move || folders::clean(&place, &kept)).await?;
+        let jobs = Arc::new(Self {
+            control,
+            buckets: parts.buckets,
+            telemetry: parts.telemetry,
+            metrics: parts.metrics,
+            executors: parts.executors,
+            turns: Semaphore::new(parts.limits.jobs_at_once),
+            limits: parts.limits,
+            inherited: parts.inherited,
+            folder,
+            tasks: Mutex::new(Tasks {
+                runtime: Some(parts.runtime),
+                is_suspended: false,
+                stops: HashMap::new(),
+            }),
+            ended: Notify::new(),
+        });
+        for (name, state) in open {
+            jobs.begin(name, state.id);
+        }
+        Ok(jobs)
+    }
+
+    /// Ends all tasks for now: the next start goes on with their jobs.
+    pub async fn suspend(&self) {
+        self.tasks().is_suspended = true;
+        loop {
+            let ended = self.ended.notified();
+            tokio::pin!(ended);
+            // From here on no end is missed.
+            ended.as_mut().enable();
+            {
+                let tasks = self.tasks();
+                if tasks.stops.is_empty() {
+                    break;
+                }
+                for stop in tasks.stops.values() {
+                    stop.send_replace(Stop::Suspend);
+                }
+            }
+            ended.await;
+        }
+        if let Some(runtime) = self.tasks().runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+
+    /// Starts the task of a job.
+    fn begin(self: &Arc<Self>, name: String, id: String) {
+        let (stop, stopped) = watch::channel(Stop::Run);
+        let mut tasks = self.tasks();
+        // A server that is about to end leaves the job to the next one.
+        if tasks.is_suspended {
+            return;
+        }
+        tasks.stops.insert(id.clone(), stop);
+        let jobs = Arc::clone(self);
+        self.control.runtime.spawn(async move {
+            Arc::clone(&jobs).run(name, stopped).await;
+            jobs.tasks().stops.remove(&id);
+            jobs.ended.notify_waiters();
+        });
+    }
+
+    /// Tells the task of the job of this id to stop; one that has ended does not hear it.
+    fn signal(&self, id: &str, stop: Stop) {
+        if let Some(task) = self.tasks().stops.get(id) {
+            task.send_replace(stop);
+        }
+    }
+
+    /// Writes an event beside those of endpoints; the next one comes after it.
+    async fn tell(&self, event: Value) {
+        let hosting = Arc::clone(&self.control.hosting);
+        rt::blocking(move || hosting.journal.record(&event)).await;
+    }
+
+    /// The folder of the job of this id.
+    fn folder_of(&self, id: &str) -> PathBuf {
+        self.folder.join(id)
+    }
+
+    fn tasks(&self) -> MutexGuard<'_, Tasks> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for TrainingJobs {
+    fn drop(&mut self) {
+        // A runtime may not be waited for where others run.
+        if let Some(runtime) = self.tasks().runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// The jobs that have not ended, oldest first. The others, of which there may be thousands, are not looked at.
+fn open_jobs(connection: &Connection) -> Result<Vec<(String, TrainingJobState)>, StateError> {
+    let statuses = TrainingJobStatus::ALL.into_iter().filter(|status| !status.has_ended());
+    let statuses: Vec<_> = statuses.map(TrainingJobStatus::as_str).collect();
+    let open = record::of_statuses(connection, Kind::TrainingJob, &statuses)?;
+    open.into_iter().map(|record| record.read().map(|state| (record.name, state))).collect()
+}
