@@ -4,7 +4,7 @@ CARGO ?= cargo
 PYTHON := .venv/bin/python
 export SAGEMAKER_SUPPRESS_V2_WARNING := 1
 
-.PHONY: help demo test test-rust test-sdk check accuracy bench bench-hosting bench-training bench-transform image golden fuzz native setup
+.PHONY: help demo test test-rust test-sdk check accuracy bench bench-families bench-hosting bench-training bench-transform image golden fuzz native setup
 
 help: ## what there is
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
@@ -54,6 +54,11 @@ bench-hosting: setup ## what `clary up` costs beside `clary serve`, open and sig
 accuracy: setup ## every algorithm's accuracy beside the reference implementation's, as one table
 	$(CARGO) build --release --package server --package trainer --bins
 	CLARY_PROGRAMS=$(CURDIR)/target/release $(PYTHON) tests/accuracy --write
+
+bench-families: setup ## what one row costs over HTTP, by algorithm, beside a bare hyper echo
+	$(CARGO) build --release --package server --package trainer --package loadtest --bins
+	$(CARGO) build --release --package tests --example echo
+	$(PYTHON) tools/bench_families.py
 
 bench-training: setup ## training time and memory beside XGBoost's Python and scikit-learn
 	$(CARGO) build --release --package trainer

@@ -11,7 +11,6 @@
     reason = "a bench: a panic is its failure, stdout its report"
 )]
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
@@ -20,13 +19,10 @@ use std::time::Duration;
 use harness::forest::Forest;
 use harness::payload::Rows;
 use harness::{Client, Request, Serve, Server, artifacts};
-use http_body_util::{BodyExt, Collected, Full, Limited};
-use hyper::body::{Bytes, Incoming};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper::{Request as HyperRequest, Response};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::Value;
+
+#[path = "../examples/echo.rs"]
+mod echo;
 
 /// Keep-alive connections of the three comparisons.
 const CONNECTIONS: [&str; 3] = ["1", "16", "64"];
@@ -41,9 +37,6 @@ const STARTS: usize = 9;
 /// How long the artifact is replaced under load, and the share of the measured rate that is sent meanwhile.
 const RELOAD_TIME: &str = "30s";
 const RELOAD_LOAD: f64 = 0.7;
-
-/// The body limit of the echo: as a real server, it has one.
-const ECHO_BYTES_MAX: usize = 6 << 20;
 
 fn main() {
     // `cargo test --benches` only asks whether it links.
@@ -68,7 +61,7 @@ fn main() {
     let expected = harness::Oracle::of_path(&path).answer("text/csv", &row, "text/csv");
     assert_eq!(Client::connect(server.address()).call(&Request::invoke("text/csv", row)).body, expected);
 
-    let echo = start_echo();
+    let echo = echo::start();
     println!("\nclary serve against a bare hyper echo, closed loop, {SLICES} × {SLICE} each, medians\n");
     println!(
         "{:>11}  {:>12}  {:>12}  {:>7}  {:>10}  {:>10}  {:>7}",
@@ -188,46 +181,4 @@ fn compare(echo: SocketAddr, server: SocketAddr, payload: &Path, connections: &s
     let report: Value = String::from_utf8(output.stdout).unwrap().parse().unwrap();
     assert_eq!(report["b"]["errors"], 0, "{report:#}");
     report
-}
-
-/// A bare echo: an acceptor on a thread of its own, connections dealt out in turn to a current-thread runtime a core.
-fn start_echo() -> SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let lanes: Vec<_> = (0..cores).map(|_| start_lane()).collect();
-    std::thread::spawn(move || {
-        for (index, socket) in listener.incoming().map_while(Result::ok).enumerate() {
-            lanes[index % cores].blocking_send(socket).unwrap();
-        }
-    });
-    address
-}
-
-/// One core's runtime; takes connections from the acceptor.
-fn start_lane() -> tokio::sync::mpsc::Sender<std::net::TcpStream> {
-    /// Accepted connections that wait for their runtime. Reason: more than any comparison opens.
-    const WAITING_MAX: usize = 256;
-    let (sender, mut sockets) = tokio::sync::mpsc::channel::<std::net::TcpStream>(WAITING_MAX);
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            while let Some(socket) = sockets.recv().await {
-                socket.set_nonblocking(true).unwrap();
-                socket.set_nodelay(true).unwrap();
-                let socket = tokio::net::TcpStream::from_std(socket).unwrap();
-                let connection = http1::Builder::new()
-                    .timer(TokioTimer::new())
-                    .serve_connection(TokioIo::new(socket), service_fn(echo));
-                tokio::spawn(connection);
-            }
-        });
-    });
-    sender
-}
-
-async fn echo(request: HyperRequest<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-    #[expect(clippy::disallowed_methods, reason = "Limited caps it")]
-    let body = Limited::new(request.into_body(), ECHO_BYTES_MAX).collect().await;
-    Ok(Response::new(Full::new(body.map(Collected::to_bytes).unwrap_or_default())))
 }
