@@ -8,6 +8,7 @@
 mod extended;
 mod header;
 mod pack;
+mod pack_files;
 mod path;
 mod reader;
 mod stream;
@@ -16,6 +17,7 @@ mod unpack;
 use std::path::Path;
 
 pub use pack::pack;
+pub use pack_files::pack_files;
 pub use unpack::{Unpacked, unpack, unpack_within};
 
 /// The most headers of an archive, and the most files of a directory. Reason: a model is a handful of files; source

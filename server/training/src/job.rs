@@ -50,7 +50,8 @@ pub struct Job {
     pub hyperparameters: BTreeMap<String, String>,
     /// `Environment`.
     pub environment: BTreeMap<String, String>,
-    /// What of our own environment programs get: those of [`INHERITED`] that are set.
+    /// What of our own environment programs get: those of [`INHERITED`] that are set, and those of
+    /// [`crate::ENGINE_INHERITED`], which only a container engine gets.
     pub inherited: BTreeMap<String, String>,
     /// The data.
     pub channels: Vec<Channel>,

@@ -19,19 +19,47 @@
 //! | [`stores`] | buckets by name, and places in them |
 //! | [`listener`] | who is told |
 //! | [`outcome`] | how it ends, and who may end it early |
+//! | `run` | the phases, one behind the other |
+//! | `prepare`, `host`, `configuration`, `environment`, `toolkit` | what a program finds: folders, files, variables |
+//! | `input`, `pipe` | objects into files and FIFOs |
+//! | `training`, `process`, `container`, `watch` | programs: started, watched, asked to end, ended |
+//! | `lines`, `metrics` | what programs say |
+//! | `mirror`, `publish`, `upload`, `files` | what programs leave, into objects |
+//! | `ended` | what is remembered of a job whose programs have ended |
+//! | `failure` | why jobs fail |
 
 pub mod channel;
+mod configuration;
+mod container;
+mod ended;
+mod environment;
+mod failure;
+mod files;
+mod host;
+mod input;
 pub mod job;
+mod lines;
 pub mod listener;
+mod metrics;
+mod mirror;
 pub mod outcome;
+mod pipe;
+mod prepare;
+mod process;
+mod publish;
 mod run;
 pub mod stores;
+mod toolkit;
+mod training;
+mod upload;
+mod watch;
 
 pub use channel::{Channel, Distribution, InputMode, Source};
+pub use environment::ENGINE_INHERITED;
 pub use job::{
     Checkpoints, Compression, HOSTS_MAX, INHERITED, Job, Limits, MetricDefinition, Output, Program,
 };
 pub use listener::{Listener, Phase};
 pub use outcome::{Ended, FinalMetric, Outcome, Stop};
-pub use run::sweep;
+pub use process::sweep;
 pub use stores::{Place, StoreError, Stores};
