@@ -147,8 +147,11 @@ impl Artifact {
         Ok(Self { members, manifest, model_files, assumptions })
     }
 
-    /// The one model file of the families that have one.
-    fn read_only_file(&self) -> Result<(&str, Vec<u8>), LoadError> {
+    /// Name and bytes of the one model file of the families that have one; training goes on from it.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or was replaced since the opening.
+    pub fn read_only_file(&self) -> Result<(&str, Vec<u8>), LoadError> {
         let member = self.model_files.first().expect("recognising found a model file");
         Ok((&member.name, self.members.read(member, u64::MAX)?))
     }

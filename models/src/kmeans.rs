@@ -22,6 +22,8 @@ pub struct Kmeans {
     /// k × columns, row-major.
     centroids: Vec<f32>,
     columns: usize,
+    /// The training weight of each centroid, or empty; for training that goes on.
+    counts: Vec<f64>,
 }
 
 impl Kmeans {
@@ -40,8 +42,8 @@ impl Kmeans {
     pub fn from_safetensors(file: &str, bytes: &[u8], manifest: &Manifest) -> Result<Self, LoadError> {
         let tensors = Tensors::read(file, bytes, &["centroids", "counts"])?;
         let ([k, columns], centroids) = tensors.single::<2>("centroids")?;
-        tensors.check_doubles("counts", k)?;
-        Self::checked(file, manifest, centroids, columns)
+        let counts = tensors.doubles("counts", k)?.unwrap_or_default();
+        Ok(Self { counts, ..Self::checked(file, manifest, centroids, columns)? })
     }
 
     /// The members of its artifact beside the manifest. `counts` is the training weight of each centroid, or empty.
@@ -59,6 +61,21 @@ impl Kmeans {
     /// The number of centroids.
     pub fn k(&self) -> usize {
         self.centroids.len() / self.columns
+    }
+
+    /// The centroids, row-major.
+    pub fn centroids(&self) -> &[f32] {
+        &self.centroids
+    }
+
+    /// The number of features.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// What each centroid stands for, when the artifact says.
+    pub fn counts(&self) -> Option<&[f64]> {
+        (!self.counts.is_empty()).then_some(&*self.counts)
     }
 
     fn checked(
@@ -83,7 +100,7 @@ impl Kmeans {
                 "k: expected {k} centroids as in the model file, found {stated}"
             )));
         }
-        Ok(Self { signature: signature(manifest, columns), centroids, columns })
+        Ok(Self { signature: signature(manifest, columns), centroids, columns, counts: Vec::new() })
     }
 
     /// The nearest centroid and its distance; of equally near ones, the first.
@@ -132,7 +149,7 @@ impl Model for Kmeans {
     }
 
     fn memory_bytes(&self) -> usize {
-        size_of::<Self>() + size_of_val(self.centroids.as_slice())
+        size_of::<Self>() + size_of_val(&*self.centroids) + size_of_val(&*self.counts)
     }
 }
 

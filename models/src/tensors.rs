@@ -59,22 +59,42 @@ impl<'a> Tensors<'a> {
         Ok((shape, values))
     }
 
-    /// Checks an optional tensor of `length` finite f64 values, which serving has no use for.
-    pub(crate) fn check_doubles(&self, name: &str, length: usize) -> Result<(), LoadError> {
-        let Ok(tensor) = self.tensors.tensor(name) else { return Ok(()) };
-        let [found] = self.shape(name, &tensor, Dtype::F64)?;
-        if found != length {
+    /// The values of an optional tensor of `length` finite f64 values.
+    pub(crate) fn doubles(&self, name: &str, length: usize) -> Result<Option<Vec<f64>>, LoadError> {
+        if !self.has(name) {
+            return Ok(None);
+        }
+        let values = self.plain(name, [length], Dtype::F64, f64::from_le_bytes)?;
+        match values.iter().position(|value| !value.is_finite()) {
+            None => Ok(Some(values)),
+            Some(index) => Err(not_finite(self.file, name, index, values[index])),
+        }
+    }
+
+    /// Whether the file has a tensor of that name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.tensors.tensor(name).is_ok()
+    }
+
+    /// The values of a tensor of that shape and type, each of `N` bytes.
+    pub(crate) fn plain<T, const R: usize, const N: usize>(
+        &self,
+        name: &str,
+        expected: [usize; R],
+        dtype: Dtype,
+        read: impl Fn([u8; N]) -> T,
+    ) -> Result<Vec<T>, LoadError> {
+        let tensor = self.tensors.tensor(name).map_err(|_| {
+            refuse(self.file, format!("tensor {name}: expected among {}, found none", self.known.join(", ")))
+        })?;
+        let found = self.shape::<R>(name, &tensor, dtype)?;
+        if found != expected {
             return Err(refuse(
                 self.file,
-                format!("tensor {name}: expected shape [{length}], found [{found}]"),
+                format!("tensor {name}: expected shape {expected:?}, found {found:?}"),
             ));
         }
-        let (chunks, _) = tensor.data().as_chunks::<8>();
-        let mut values = chunks.iter().map(|bytes| f64::from_le_bytes(*bytes)).enumerate();
-        match values.find(|(_, value)| !value.is_finite()) {
-            None => Ok(()),
-            Some((index, value)) => Err(not_finite(self.file, name, index, value)),
-        }
+        Ok(tensor.data().as_chunks::<N>().0.iter().map(|bytes| read(*bytes)).collect())
     }
 
     fn shape<const R: usize>(

@@ -19,7 +19,7 @@ use crate::arguments::{Arguments, CONTAINER_WORD};
 use crate::contract::Contract;
 
 /// The algorithms that can be trained.
-const ESTIMATORS: &[Estimator] = &[fit_xgboost::ESTIMATOR];
+const ESTIMATORS: &[Estimator] = &[fit_xgboost::ESTIMATOR, fit_kmeans::ESTIMATOR];
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
