@@ -48,13 +48,13 @@ pub(crate) fn decode_lines(schema: &RowSchema, body: &[u8], rows: &mut DMatrix) 
 }
 
 /// Appends an answer: one object under the key of its layout.
-pub(crate) fn encode(predictions: &Predictions, out: &mut Vec<u8>) {
-    encode::write_envelope(predictions, out);
+pub(crate) fn encode(predictions: &Predictions, is_verbose: bool, out: &mut Vec<u8>) {
+    encode::write_envelope(predictions, is_verbose, out);
 }
 
 /// Appends an answer: one object a line.
-pub(crate) fn encode_lines(predictions: &Predictions, out: &mut Vec<u8>) {
-    encode::write_lines(predictions, out);
+pub(crate) fn encode_lines(predictions: &Predictions, is_verbose: bool, out: &mut Vec<u8>) {
+    encode::write_lines(predictions, is_verbose, out);
 }
 
 /// `body` without the white space of JSON at its end.

@@ -8,6 +8,6 @@ pub(crate) fn decode(schema: &RowSchema, body: &[u8], rows: &mut DMatrix) -> Res
     json::decode_lines(schema, body, rows)
 }
 
-pub(crate) fn encode(predictions: &Predictions, out: &mut Vec<u8>) {
-    json::encode_lines(predictions, out);
+pub(crate) fn encode(predictions: &Predictions, is_verbose: bool, out: &mut Vec<u8>) {
+    json::encode_lines(predictions, is_verbose, out);
 }

@@ -55,10 +55,10 @@ pub fn decode(
 /// Appends `predictions` to `out` as `accept` asks; `tags` (one a row, or none) are echoed where the format can.
 pub fn encode(accept: &ContentType, predictions: &Predictions, tags: &[RowTag], out: &mut Vec<u8>) {
     match accept.format {
-        Format::Csv => csv::encode(predictions, out),
-        Format::Json => json::encode(predictions, out),
-        Format::JsonLines => json_lines::encode(predictions, out),
-        Format::RecordIo => record::encode(predictions, tags, out),
+        Format::Csv => csv::encode(predictions, accept.verbose, out),
+        Format::Json => json::encode(predictions, accept.verbose, out),
+        Format::JsonLines => json_lines::encode(predictions, accept.verbose, out),
+        Format::RecordIo => record::encode(predictions, accept.verbose, tags, out),
         Format::LibSvm => {
             unreachable!("libsvm is not an answer format: ContentType::from_accept never returns it")
         }

@@ -70,13 +70,14 @@ impl Value {
 }
 
 /// Appends an answer: one framed record a row, its fields as labels, its tag echoed.
-pub(crate) fn encode(predictions: &Predictions, tags: &[RowTag], out: &mut Vec<u8>) {
+pub(crate) fn encode(predictions: &Predictions, is_verbose: bool, tags: &[RowTag], out: &mut Vec<u8>) {
+    let fields = predictions.shown(is_verbose);
     let mut record = Record::default();
-    for field in predictions.fields() {
+    for field in fields {
         record.label.insert(field.name.to_string(), Value::float32(Vec::new()));
     }
     for row in 0..predictions.rows() {
-        for field in predictions.fields() {
+        for field in fields {
             if let Some(Value { value: Some(Kind::Float32Tensor(tensor)) }) =
                 record.label.get_mut(&*field.name)
             {

@@ -5,13 +5,13 @@ use dmatrix::{CsvRows, CsvVectors, Field, FieldShape, Predictions};
 use crate::number::{NonFinite, write_f32};
 
 /// Appends `predictions` to `out`.
-pub(crate) fn encode(predictions: &Predictions, out: &mut Vec<u8>) {
+pub(crate) fn encode(predictions: &Predictions, is_verbose: bool, out: &mut Vec<u8>) {
     let layout = predictions.layout();
     for row in 0..predictions.rows() {
         if row > 0 && layout.csv_rows == CsvRows::OneLine {
             out.push(b',');
         }
-        for (index, field) in predictions.fields().iter().enumerate() {
+        for (index, field) in predictions.shown(is_verbose).iter().enumerate() {
             if index > 0 {
                 out.push(b',');
             }
@@ -57,7 +57,7 @@ mod tests {
         predictions.fields_mut()[0].values.copy_from_slice(&[1.0, 2.0]);
         predictions.fields_mut()[1].values.copy_from_slice(&[0.1, 0.7, 0.2, 1.0, f32::NAN, 1.5e-9]);
         let mut out = Vec::new();
-        encode(&predictions, &mut out);
+        encode(&predictions, false, &mut out);
         assert_eq!(String::from_utf8(out).expect("ASCII"), expected);
     }
 
@@ -72,7 +72,7 @@ mod tests {
     #[test]
     fn no_rows_are_no_bytes() {
         let mut out = b"before".to_vec();
-        encode(&Predictions::new(), &mut out);
+        encode(&Predictions::new(), false, &mut out);
         assert_eq!(out, b"before");
     }
 }

@@ -5,21 +5,22 @@ use dmatrix::{Field, FieldShape, Predictions};
 use crate::number::{NonFinite, write_f32};
 
 /// Appends `{"predictions": [{..}, ..]}` under the layout's own key.
-pub(crate) fn write_envelope(predictions: &Predictions, out: &mut Vec<u8>) {
+pub(crate) fn write_envelope(predictions: &Predictions, is_verbose: bool, out: &mut Vec<u8>) {
     out.push(b'{');
     write_string(predictions.layout().envelope, out);
     out.extend_from_slice(b": [");
-    write_rows(predictions, b", ", b"", out);
+    write_rows(predictions, is_verbose, b", ", b"", out);
     out.extend_from_slice(b"]}");
 }
 
 /// Appends one object a line.
-pub(crate) fn write_lines(predictions: &Predictions, out: &mut Vec<u8>) {
-    write_rows(predictions, b"", b"\n", out);
+pub(crate) fn write_lines(predictions: &Predictions, is_verbose: bool, out: &mut Vec<u8>) {
+    write_rows(predictions, is_verbose, b"", b"\n", out);
 }
 
-fn write_rows(predictions: &Predictions, between: &[u8], after: &[u8], out: &mut Vec<u8>) {
-    let keys = predictions.fields().iter().map(|field| {
+fn write_rows(predictions: &Predictions, is_verbose: bool, between: &[u8], after: &[u8], out: &mut Vec<u8>) {
+    let fields = predictions.shown(is_verbose);
+    let keys = fields.iter().map(|field| {
         let mut key = Vec::with_capacity(field.name.len() + 4);
         write_string(&field.name, &mut key);
         key.extend_from_slice(b": ");
@@ -29,7 +30,7 @@ fn write_rows(predictions: &Predictions, between: &[u8], after: &[u8], out: &mut
     for row in 0..predictions.rows() {
         out.extend_from_slice(if row == 0 { b"" } else { between });
         out.push(b'{');
-        for (position, (field, key)) in predictions.fields().iter().zip(&keys).enumerate() {
+        for (position, (field, key)) in fields.iter().zip(&keys).enumerate() {
             out.extend_from_slice(if position == 0 { b"" } else { b", " });
             out.extend_from_slice(key);
             write_field(field, row, out);

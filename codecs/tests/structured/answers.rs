@@ -113,3 +113,31 @@ fn a_record_a_row_with_fields_as_labels_and_tags_echoed() {
         assert_eq!((&record.uid, &record.metadata), (&tags[row].uid, &tags[row].metadata));
     }
 }
+
+#[test]
+fn verbose_fields_are_shown_when_asked_for() {
+    let fields = [
+        Field::new("predicted_label", FieldShape::Scalar, NumberStyle::Float),
+        Field::new("distances", FieldShape::Vector(2), NumberStyle::Float).verbose(),
+    ];
+    let mut predictions = Predictions::new();
+    predictions.reset(1, &fields, &ResponseLayout::default());
+    predictions.fields_mut()[1].values.copy_from_slice(&[0.5, 2.0]);
+    let check = |format, verbose, expected: &str| {
+        let mut out = Vec::new();
+        codecs::encode(&ContentType { verbose, ..ContentType::new(format) }, &predictions, &[], &mut out);
+        assert_eq!(String::from_utf8_lossy(&out), expected);
+    };
+    check(Format::JsonLines, false, "{\"predicted_label\": 0.0}\n");
+    check(Format::JsonLines, true, "{\"predicted_label\": 0.0, \"distances\": [0.5, 2.0]}\n");
+    check(Format::Json, true, "{\"predictions\": [{\"predicted_label\": 0.0, \"distances\": [0.5, 2.0]}]}");
+    check(Format::Csv, false, "0.0\n");
+    check(Format::Csv, true, "0.0,0.5,2.0\n");
+    let bytes = |is_verbose| {
+        let accept = ContentType { verbose: is_verbose, ..ContentType::new(Format::RecordIo) };
+        let mut out = Vec::new();
+        codecs::encode(&accept, &predictions, &[], &mut out);
+        out.windows(9).any(|window| window == b"distances")
+    };
+    assert!(bytes(true) && !bytes(false));
+}

@@ -79,6 +79,8 @@ pub struct Field {
     pub shape: FieldShape,
     /// How the numbers are written.
     pub style: NumberStyle,
+    /// Whether only an answer that was asked to be verbose shows it. Such fields are the last ones.
+    pub is_verbose: bool,
     /// `rows × shape.width()` values, row by row.
     pub values: Vec<f32>,
 }
@@ -86,7 +88,12 @@ pub struct Field {
 impl Field {
     /// An empty field.
     pub fn new(name: impl Into<Cow<'static, str>>, shape: FieldShape, style: NumberStyle) -> Self {
-        Self { name: name.into(), shape, style, values: Vec::new() }
+        Self { name: name.into(), shape, style, is_verbose: false, values: Vec::new() }
+    }
+
+    /// The same, shown only where an answer is to be verbose.
+    pub fn verbose(self) -> Self {
+        Self { is_verbose: true, ..self }
     }
 
     /// The values of row `row`.
@@ -114,11 +121,9 @@ impl Predictions {
     /// Nothing is allocated when the shape is that of the last use.
     pub fn reset(&mut self, rows: usize, fields: &[Field], layout: &ResponseLayout) {
         let same = self.fields.len() == fields.len()
-            && self
-                .fields
-                .iter()
-                .zip(fields)
-                .all(|(a, b)| a.name == b.name && a.shape == b.shape && a.style == b.style);
+            && self.fields.iter().zip(fields).all(|(a, b)| {
+                (&a.name, a.shape, a.style, a.is_verbose) == (&b.name, b.shape, b.style, b.is_verbose)
+            });
         if !same {
             self.fields = fields.iter().map(|field| Field { values: Vec::new(), ..field.clone() }).collect();
         }
@@ -140,6 +145,12 @@ impl Predictions {
     /// The fields, in the order of an answer.
     pub fn fields(&self) -> &[Field] {
         &self.fields
+    }
+
+    /// The fields that an answer shows, in its order.
+    pub fn shown(&self, is_verbose: bool) -> &[Field] {
+        let plain = self.fields.iter().take_while(|field| !field.is_verbose).count();
+        if is_verbose { &self.fields } else { &self.fields[..plain] }
     }
 
     /// The fields, to fill.
@@ -166,5 +177,14 @@ mod tests {
         predictions.reset(2, &fields, &ResponseLayout::default());
         assert_eq!(predictions.fields()[0].values.as_ptr(), before);
         assert_eq!(predictions.fields()[0].row(1), [0.0; 3]);
+    }
+
+    #[test]
+    fn verbose_fields_are_shown_when_asked_for() {
+        let label = Field::new("predicted_label", FieldShape::Scalar, NumberStyle::Float);
+        let distances = Field::new("distances", FieldShape::Vector(2), NumberStyle::Float).verbose();
+        let mut predictions = Predictions::new();
+        predictions.reset(1, &[label, distances], &ResponseLayout::default());
+        assert_eq!((predictions.shown(false).len(), predictions.shown(true).len()), (1, 2));
     }
 }
