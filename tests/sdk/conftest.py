@@ -17,7 +17,7 @@ import harness
 import hosting
 
 # Before it is imported, so that what it asserts says as much as what the tests do.
-pytest.register_assert_rewrite("endpoints")
+pytest.register_assert_rewrite("endpoints", "training")
 
 import endpoints
 
