@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use crate::environment;
 use crate::failure::Failure;
@@ -71,6 +72,14 @@ impl Containers {
         is_done(&self.engine, &["rm", "--force", &self.name(host)]);
     }
 
+    /// What a host's container uses, in percent of one core and of its memory, as the engine says. Blocks for seconds.
+    pub(crate) fn usage(&self, host: &Host) -> Option<(f64, f64)> {
+        let mut command = Command::new(&self.engine);
+        command.args(["stats", "--no-stream", "--format", "{{.CPUPerc}} {{.MemPerc}}", &self.name(host)]);
+        let output = command.stdin(Stdio::null()).output().ok()?;
+        parse_usage(&String::from_utf8_lossy(&output.stdout))
+    }
+
     /// How a host's container is started. Blocks: its variables are written to a file, since command lines are everyone's to
     /// read.
     pub(crate) fn launch(&self, job: &Job, host: &Host, checkpoints: &Path) -> Result<Launch, Failure> {
@@ -116,6 +125,13 @@ impl Containers {
         }
         line
     }
+}
+
+/// `1.5% 20%`.
+fn parse_usage(text: &str) -> Option<(f64, f64)> {
+    let (cpu, memory) = text.trim().split_once(char::is_whitespace)?;
+    let percent = |text: &str| text.trim().strip_suffix('%')?.parse::<f64>().ok();
+    Some((percent(cpu)?, percent(memory)?))
 }
 
 /// What follows the entry point: `ContainerArguments`, else the word `train` where the entry point is the image's own.
@@ -169,6 +185,15 @@ mod tests {
         check(&[], &["fit", "-v"], &["fit", "-v"]);
         check(&["python", "x.py"], &[], &[]);
         check(&["python"], &["x.py"], &["x.py"]);
+    }
+
+    #[test]
+    fn what_engines_say_of_usage() {
+        assert_eq!(parse_usage("1.50% 20.25%\n"), Some((1.5, 20.25)));
+        assert_eq!(parse_usage("150%   0.1%"), Some((150.0, 0.1)));
+        for text in ["", "1.5%", "-- --", "no such container"] {
+            assert_eq!(parse_usage(text), None, "{text}");
+        }
     }
 
     #[test]

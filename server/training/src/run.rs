@@ -32,11 +32,13 @@ impl Job {
     /// A job that is run in a folder in which it was run before goes on from what it finds there: from its checkpoints, or, where
     /// programs had ended, from the upload.
     pub async fn run(
-        self,
+        mut self,
         stores: Arc<dyn Stores>,
         listener: Arc<dyn Listener>,
         stop: watch::Receiver<Stop>,
     ) -> Ended {
+        // Programs run elsewhere than we do.
+        self.folder = std::path::absolute(&self.folder).unwrap_or(self.folder);
         let hosts = (1..=self.hosts).map(|number| Host::new(&self.folder, number)).collect();
         let deadline = Instant::now() + self.limits.runtime;
         let result = Known {

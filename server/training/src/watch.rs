@@ -48,6 +48,9 @@ pub(crate) struct Watch {
     disk_bytes: u64,
     measures_at: Instant,
     measuring: Option<JoinHandle<(u64, Duration)>>,
+    /// What the engine says of a container, CPU and memory in percent, once it does.
+    pub(crate) engine: Option<JoinHandle<Option<(f64, f64)>>>,
+    said: (f64, f64),
 }
 
 impl Watch {
@@ -67,6 +70,8 @@ impl Watch {
             disk_bytes: 0,
             measures_at: now,
             measuring: None,
+            engine: None,
+            said: (0.0, 0.0),
         }
     }
 
@@ -79,6 +84,9 @@ impl Watch {
             if self.resident_bytes > self.limits.memory_bytes {
                 self.resident_bytes = shared_once(members).await;
             }
+        }
+        if let Some(said) = self.engine.take_if(|said| said.is_finished()) {
+            self.said = said.await.ok().flatten().unwrap_or(self.said);
         }
         self.measure().await;
         let (name, limits) = (&self.name, &self.limits);
@@ -124,11 +132,13 @@ impl Watch {
         let ticks = self.ticks - self.ticks_reported;
         (self.reported_at, self.ticks_reported) = (Instant::now(), self.ticks);
         let percent = |part: u64, whole: u64| 100.0 * part as f64 / whole.max(1) as f64;
-        Usage {
-            cpu_percent: 100.0 * ticks as f64 / ticks_per_second() / seconds,
-            memory_percent: percent(self.resident_bytes, self.limits.memory_bytes),
-            disk_percent: percent(self.disk_bytes, self.limits.volume_bytes),
-        }
+        let own = (
+            100.0 * ticks as f64 / ticks_per_second() / seconds,
+            percent(self.resident_bytes, self.limits.memory_bytes),
+        );
+        let (cpu_percent, memory_percent) = if self.sees_processes { own } else { self.said };
+        let disk_percent = percent(self.disk_bytes, self.limits.volume_bytes);
+        Usage { cpu_percent, memory_percent, disk_percent }
     }
 }
 

@@ -88,6 +88,7 @@ impl Ledger {
 /// # Errors
 /// When what it left cannot be read.
 pub fn sweep(folder: &Path) -> io::Result<usize> {
+    let folder = &std::path::absolute(folder)?;
     let ledger = match fs::read_to_string(folder.join(FILE_NAME)) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ledger::default(),
         text => serde_json::from_str(&text?)?,

@@ -19,7 +19,7 @@ async fn a_job_goes_through_its_phases_and_leaves_a_model() {
     let ended = machine.run(job).await;
     assert_eq!(ended.outcome, Outcome::Completed);
     let phases = [Phase::Starting, Phase::Downloading, Phase::Training, Phase::Uploading];
-    assert_eq!(*machine.heard.phases.lock().unwrap(), phases);
+    assert_eq!(*machine.heard.phases.borrow(), phases);
     let mut lines = machine.heard.lines(1);
     lines.sort();
     assert_eq!(lines, ["argument train", "loss=0.25", "loss=0.5", "loss=nan", "to stderr"]);
@@ -46,7 +46,7 @@ fn check(script: &str, expected: &str) {
         assert_eq!(ended.outcome, Outcome::Failed(expected.to_owned()));
         assert_eq!(ended.model, None);
         assert!(machine.stores.get("b", "out/job-1/output/model.tar.gz").await.is_none());
-        assert!(!machine.heard.phases.lock().unwrap().contains(&Phase::Downloading));
+        assert!(!machine.heard.phases.borrow().contains(&Phase::Downloading));
     });
 }
 

@@ -22,6 +22,8 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 /// Buckets in memory; any name is one.
 #[derive(Default)]
 pub(crate) struct Memory {
+    /// Whether the bucket `slow` is given.
+    pub(crate) gate: watch::Sender<bool>,
     buckets: Mutex<BTreeMap<String, Arc<InMemory>>>,
 }
 
@@ -56,6 +58,9 @@ impl Stores for Memory {
         if bucket == "absent" {
             return Err(StoreError { bucket: bucket.to_owned(), reason: "there is none".to_owned() });
         }
+        if bucket == "slow" {
+            self.gate.subscribe().wait_for(|is_open| *is_open).await.unwrap();
+        }
         Ok(self.bucket(bucket))
     }
 }
@@ -63,7 +68,7 @@ impl Stores for Memory {
 /// What a listener was told.
 #[derive(Default)]
 pub(crate) struct Heard {
-    pub(crate) phases: Mutex<Vec<Phase>>,
+    pub(crate) phases: watch::Sender<Vec<Phase>>,
     pub(crate) metrics: Mutex<Vec<(String, f64)>>,
     pub(crate) usages: Mutex<Vec<(usize, f64, f64, f64)>>,
     lines: watch::Sender<Vec<(usize, String)>>,
@@ -74,6 +79,13 @@ impl Heard {
     pub(crate) fn lines(&self, host: usize) -> Vec<String> {
         let lines = self.lines.borrow();
         lines.iter().filter(|(number, _)| *number == host).map(|(_, line)| line.clone()).collect()
+    }
+
+    /// Waits for a phase.
+    pub(crate) async fn wait_for_phase(&self, phase: Phase) {
+        let mut phases = self.phases.subscribe();
+        let heard = phases.wait_for(|phases| phases.contains(&phase));
+        tokio::time::timeout(DEADLINE, heard).await.expect("the phase begins").unwrap();
     }
 
     /// Waits for a line.
@@ -87,7 +99,7 @@ impl Heard {
 impl Listener for Heard {
     fn phase(&self, phase: Phase, message: &str) {
         assert!(!message.is_empty());
-        self.phases.lock().unwrap().push(phase);
+        self.phases.send_modify(|phases| phases.push(phase));
     }
 
     fn line(&self, host: usize, at_ms: i64, text: &str) {

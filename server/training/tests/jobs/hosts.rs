@@ -1,6 +1,7 @@
 //! Several hosts: process groups of one machine.
 
 use std::net::TcpListener;
+use std::time::Duration;
 
 use training::{Distribution, InputMode, Outcome};
 
@@ -17,6 +18,7 @@ async fn two_hosts_of_which_one_fails() {
     "#;
     let mut job = machine.job(script);
     job.hosts = 2;
+    job.limits.grace = Duration::from_millis(300);
     let ended = machine.run(job).await;
     let expected = "AlgorithmError: Exit Code: 9 (host algo-2)";
     assert_eq!(ended.outcome, Outcome::Failed(expected.to_owned()));

@@ -27,7 +27,7 @@ async fn stopped_in_training_with_its_model() {
     assert_eq!(ended.outcome, Outcome::Stopped);
     let model = machine.stores.get("b", "out/job-1/output/model.tar.gz").await.unwrap();
     assert_eq!(members(&model)[0].1, "saved\n");
-    assert_eq!(machine.heard.phases.lock().unwrap().last(), Some(&Phase::Uploading));
+    assert_eq!(machine.heard.phases.borrow().last(), Some(&Phase::Uploading));
     assert!(!machine.folder().exists());
     machine.assert_no_process();
 }
@@ -71,6 +71,61 @@ async fn stopped_before_it_starts() {
     let ended = machine.run(job).await;
     assert_eq!((ended.outcome, ended.model, ended.training_started), (Outcome::Stopped, None, None));
     assert!(machine.heard.lines(1).is_empty());
+}
+
+/// A job whose data does not come.
+fn downloading(machine: &Machine) -> training::Job {
+    let mut job = machine.job("echo ran");
+    job.channels = vec![channel("train", "s3://slow/train/", InputMode::File)];
+    job
+}
+
+#[tokio::test]
+async fn ended_while_it_downloads() {
+    for (asked, expected) in [(Stop::Stop, Outcome::Stopped), (Stop::Suspend, Outcome::Suspended)] {
+        let machine = Machine::new();
+        let running = machine.start(downloading(&machine));
+        machine.heard.wait_for_phase(Phase::Downloading).await;
+        machine.stop.send_replace(asked);
+        let ended = wait(running).await;
+        assert_eq!((ended.outcome, ended.model, ended.training_started), (expected, None, None));
+        assert_eq!(machine.folder().exists(), asked == Stop::Suspend);
+        assert!(machine.heard.lines(1).is_empty());
+    }
+    let machine = Machine::new();
+    let mut job = downloading(&machine);
+    job.limits.runtime = Duration::from_millis(200);
+    assert_eq!(machine.run(job).await.outcome, Outcome::MaxRuntimeExceeded);
+}
+
+#[tokio::test]
+async fn stopped_while_it_uploads() {
+    let machine = Machine::new();
+    let mut job = machine.job("echo 1 > $SAGEMAKER_BASE_DIR/model/m");
+    job.output.uri = "s3://slow/out".into();
+    let running = machine.start(job);
+    machine.heard.wait_for_phase(Phase::Uploading).await;
+    machine.stop.send_replace(Stop::Stop);
+    machine.stores.gate.send_replace(true);
+    let ended = wait(running).await;
+    assert_eq!(ended.outcome, Outcome::Stopped);
+    assert_eq!(ended.model.as_deref(), Some("s3://slow/out/job-1/output/model.tar.gz"));
+}
+
+#[tokio::test]
+async fn suspended_while_it_uploads_and_uploaded_later() {
+    let machine = Machine::new();
+    let mut job = machine.job("echo ran; echo 1 > $SAGEMAKER_BASE_DIR/model/m");
+    job.output.uri = "s3://slow/out".into();
+    let running = machine.start(job.clone());
+    machine.heard.wait_for_phase(Phase::Uploading).await;
+    machine.stop.send_replace(Stop::Suspend);
+    assert_eq!(wait(running).await.outcome, Outcome::Suspended);
+    machine.stop.send_replace(Stop::Run);
+    machine.stores.gate.send_replace(true);
+    let ended = machine.run(job).await;
+    assert_eq!((ended.outcome, ended.model.is_some()), (Outcome::Completed, true));
+    assert_eq!(machine.heard.lines(1), ["ran"]);
 }
 
 #[tokio::test]
@@ -158,7 +213,7 @@ async fn a_job_whose_programs_had_ended_is_uploaded_and_not_trained_again() {
     let ended = machine.run(machine.job("echo ran")).await;
     assert_eq!(ended.outcome, Outcome::Completed);
     assert!(machine.heard.lines(1).is_empty());
-    assert_eq!(*machine.heard.phases.lock().unwrap(), [Phase::Uploading]);
+    assert_eq!(*machine.heard.phases.borrow(), [Phase::Uploading]);
     let model = machine.stores.get("b", "out/job-1/output/model.tar.gz").await.unwrap();
     assert_eq!(members(&model), [("m".to_owned(), "trained".to_owned())]);
     assert_eq!((ended.metrics[0].value, ended.metrics_refused), (0.5, 2));
