@@ -17,6 +17,7 @@ use safetensors::Dtype;
 
 use crate::lanes::{dot, dot_sparse};
 use crate::manifest::{Algorithm, Manifest, PredictorType};
+use crate::mxnet::{self, Foreign};
 use crate::rows::{check_input, check_sparse_values, check_values};
 use crate::tensors::{self, Tensors, refuse};
 use crate::{Input, LoadError, Model, PredictError, Signature};
@@ -80,6 +81,18 @@ impl FactorizationMachines {
             return Err(refuse(file, reason));
         }
         Self::checked(file, manifest, bias[0], linear, factors)
+    }
+
+    /// Reads the model file of an artifact, ours or of SageMaker's own container; to train on from it.
+    ///
+    /// # Errors
+    /// As [`from_safetensors`](Self::from_safetensors).
+    pub fn from_member(file: &str, bytes: &[u8], manifest: &Manifest) -> Result<Self, LoadError> {
+        if file != mxnet::FILE_NAME {
+            return Self::from_safetensors(file, bytes, manifest);
+        }
+        let foreign = Foreign::read(file, bytes)?;
+        Self::from_safetensors(file, &foreign.to_safetensors(), &foreign.complete(file, manifest)?)
     }
 
     /// The members of its artifact beside the manifest.

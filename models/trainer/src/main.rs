@@ -19,7 +19,12 @@ use crate::arguments::{Arguments, CONTAINER_WORD};
 use crate::contract::Contract;
 
 /// The algorithms that can be trained.
-const ESTIMATORS: &[Estimator] = &[fit_xgboost::ESTIMATOR, fit_kmeans::ESTIMATOR];
+const ESTIMATORS: &[Estimator] = &[
+    fit_xgboost::ESTIMATOR,
+    fit_linear_learner::ESTIMATOR,
+    fit_kmeans::ESTIMATOR,
+    fit_factorization_machines::ESTIMATOR,
+];
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
