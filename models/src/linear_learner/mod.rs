@@ -60,6 +60,16 @@ impl LinearLearner {
         Self::checked(file, manifest, weight, bias)
     }
 
+    /// The weights: one row of features an output, row-major, in raw feature units.
+    pub fn weight(&self) -> &[f32] {
+        &self.weight
+    }
+
+    /// One bias an output.
+    pub fn bias(&self) -> &[f32] {
+        &self.bias
+    }
+
     /// The members of its artifact beside the manifest.
     pub fn to_members(&self) -> Vec<(String, Vec<u8>)> {
         let outputs = self.bias.len();

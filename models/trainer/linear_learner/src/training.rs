@@ -1,0 +1,386 @@
+//! Epochs over the rows: every batch is one step of all models; every epoch's end finds the best of them.
+//!
+//! Memory, in bytes: 16·(features + 1)·models·outputs for weights, moments and derivatives, as much again for every 256 k
+//! products of a batch, the rows of two batches, and up to [`SAMPLE_VALUES_MAX`] values that are judged at every epoch's end.
+//! It does not grow with the channel; only the final threshold of a binary classifier keeps eight bytes for each of up to
+//! `num_calibration_samples` rows.
+//!
+//! Several hosts: each takes batches of its own rows, and derivatives are summed over the hosts before every step, in the
+//! order of the hosts, so that all take the same steps. A step then is one of `mini_batch_size` rows a host; hosts that
+//! run out of rows add nothing. That is the result of one host whose batches are those of all hosts together, but for
+//! the rounding of sums (1e-6 of a weight); with other batches, it is as good but not the same.
+
+use dmatrix::DMatrix;
+use estimator::{Job, Order, Rows, TrainError, select};
+use rayon::prelude::*;
+
+use crate::criteria::{Criterion, calibrate, key};
+use crate::grid::Candidate;
+use crate::loss::{Loss, Objective};
+use crate::network::{Buffers, Network, Sums};
+use crate::optimizer::Optimizer;
+use crate::scaler::Scaler;
+use crate::settings::{PositiveWeight, Settings};
+use crate::weights::Weights;
+
+/// The most rows that are judged at every epoch's end. Reason: an accuracy is then known to half a percent, and 32 models
+/// are judged in some ten milliseconds.
+pub(crate) const SAMPLE_ROWS_MAX: usize = 10_000;
+/// The most values of those rows. Reason: 64 MB.
+pub(crate) const SAMPLE_VALUES_MAX: usize = 16 << 20;
+
+/// The best model so far.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Best {
+    pub(crate) model: usize,
+    pub(crate) epoch: u32,
+    /// By the criterion.
+    pub(crate) value: f64,
+    pub(crate) loss: f64,
+    pub(crate) weights: Weights,
+}
+
+/// What training has come to between two epochs.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Progress {
+    pub(crate) outputs: usize,
+    pub(crate) epochs_done: u32,
+    pub(crate) steps: u64,
+    /// The criterion's value that later epochs must improve on.
+    pub(crate) reference: Option<f64>,
+    pub(crate) stale_epochs: u32,
+    pub(crate) weights: Weights,
+    pub(crate) first: Vec<f32>,
+    pub(crate) second: Vec<f32>,
+    pub(crate) best: Option<Best>,
+}
+
+/// All models in training.
+#[derive(Debug)]
+pub(crate) struct Training<'a> {
+    job: &'a Job,
+    settings: &'a Settings,
+    scaler: &'a Scaler,
+    /// What steps go along.
+    objective: Objective,
+    /// By what models are compared: that without weights of positive rows where they differ between models.
+    judged: Objective,
+    optimizer: Optimizer,
+    pub(crate) progress: Progress,
+    buffers: Buffers,
+}
+
+/// What an epoch saw of the train rows.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    /// Mean losses, a model, while it went on.
+    pub(crate) losses: Vec<f64>,
+    pub(crate) rows: u64,
+    pub(crate) is_stopped: bool,
+}
+
+/// What the end of an epoch found, a model.
+#[derive(Debug)]
+pub(crate) struct Judged {
+    pub(crate) losses: Vec<f64>,
+    pub(crate) values: Vec<f64>,
+}
+
+impl<'a> Training<'a> {
+    pub(crate) fn new(
+        job: &'a Job,
+        settings: &'a Settings,
+        scaler: &'a Scaler,
+        candidates: &[Candidate],
+        weights: Weights,
+    ) -> Self {
+        let outputs = settings.outputs;
+        let class_weights =
+            if outputs > 1 && settings.balances_classes { scaler.class_weights() } else { Vec::new() };
+        let objective = Objective {
+            loss: settings.loss.scaled((1.0 / scaler.label_scale) as f32),
+            outputs,
+            positive: candidates.iter().map(|candidate| candidate.positive as f32).collect(),
+            class_weights,
+        };
+        let is_plain =
+            settings.positive_weight == PositiveWeight::Auto || settings.criterion == Criterion::CrossEntropy;
+        let mut judged = objective.clone();
+        if is_plain {
+            judged.positive.fill(1.0);
+        }
+        let columns = scaler.factor.len();
+        let optimizer = Optimizer::new(settings.step, candidates, outputs, columns);
+        let progress = Progress {
+            outputs,
+            epochs_done: 0,
+            steps: 0,
+            reference: None,
+            stale_epochs: 0,
+            weights,
+            first: Vec::new(),
+            second: Vec::new(),
+            best: None,
+        };
+        let buffers = Buffers::default();
+        Self { job, settings, scaler, objective, judged, optimizer, progress, buffers }
+    }
+
+    /// What a checkpoint keeps.
+    pub(crate) fn save(&mut self) -> &Progress {
+        self.progress.steps = self.optimizer.steps;
+        self.progress.first.clone_from(&self.optimizer.first);
+        self.progress.second.clone_from(&self.optimizer.second);
+        &self.progress
+    }
+
+    /// Goes on from what a checkpoint kept.
+    pub(crate) fn go_on(&mut self) {
+        self.optimizer.steps = self.progress.steps;
+        self.optimizer.first = std::mem::take(&mut self.progress.first);
+        self.optimizer.second = std::mem::take(&mut self.progress.second);
+    }
+
+    /// One pass over the rows.
+    ///
+    /// # Errors
+    /// When a row is not as it should be, or a host is gone.
+    pub(crate) fn epoch(&mut self, rows: &mut Rows) -> Result<Seen, TrainError> {
+        let (rank, epoch) = (self.job.cluster.rank() as u64, u64::from(self.progress.epochs_done));
+        let seed = self.settings.seed.wrapping_add(epoch << 32).wrapping_add(rank << 48).wrapping_add(1);
+        let mut pass = rows.pass(Order::Shuffled { seed })?;
+        let mut batch = DMatrix::new();
+        let mut seen = Seen { losses: vec![0.0; self.models()], rows: 0, is_stopped: false };
+        let mut has_more = true;
+        loop {
+            has_more = has_more && pass.next(&mut batch)?;
+            if !has_more && self.job.cluster.size() == 1 {
+                break;
+            }
+            if has_more {
+                self.settings.check_labels("train", batch.labels())?;
+            }
+            let Some(rows) = self.step(has_more.then_some(&batch), &mut seen)? else { break };
+            seen.rows += rows;
+            if seen.is_stopped {
+                break;
+            }
+        }
+        if seen.rows == 0 {
+            return Err(TrainError::client("channel train: expected rows, found none"));
+        }
+        let growth = self.settings.loss.growth(self.scaler.label_scale);
+        seen.losses.iter_mut().for_each(|loss| *loss *= growth / seen.rows as f64);
+        Ok(seen)
+    }
+
+    /// One step of all models along the rows of all hosts' batches; how many they were, or `None` when no host has one.
+    fn step(&mut self, batch: Option<&DMatrix>, seen: &mut Seen) -> Result<Option<u64>, TrainError> {
+        let network = Network { scaler: self.scaler, objective: &self.objective };
+        let is_asked = self.job.stop.is_asked_for();
+        if self.job.cluster.size() == 1 {
+            let Some(batch) = batch else { return Ok(None) };
+            let sums = network.derive(&self.progress.weights, batch, &mut self.buffers);
+            let rows = batch.rows() as u64;
+            self.optimizer.step(&mut self.progress.weights, sums, rows);
+            seen.losses.iter_mut().zip(&sums.losses).for_each(|(sum, loss)| *sum += loss);
+            seen.is_stopped = is_asked;
+            return Ok(Some(rows));
+        }
+        let mut none = Sums {
+            weight: vec![0.0; self.progress.weights.weight.len()],
+            bias: vec![0.0; self.progress.weights.bias.len()],
+            losses: vec![0.0; seen.losses.len()],
+        };
+        let sums = match batch {
+            Some(batch) => network.derive(&self.progress.weights, batch, &mut self.buffers),
+            None => &mut none,
+        };
+        let mut shared = vec![batch.map_or(0.0, |batch| batch.rows() as f64), f64::from(u8::from(is_asked))];
+        shared.extend(&sums.losses);
+        shared.extend(sums.bias.iter().chain(&sums.weight).map(|value| f64::from(*value)));
+        self.job.cluster.sum(&mut shared)?;
+        let rows = shared[0] as u64;
+        if rows == 0 {
+            return Ok(None);
+        }
+        seen.is_stopped = shared[1] > 0.0;
+        let (losses, derivatives) = shared[2..].split_at(sums.losses.len());
+        seen.losses.iter_mut().zip(losses).for_each(|(sum, loss)| *sum += loss);
+        let places = sums.bias.iter_mut().chain(&mut sums.weight);
+        places.zip(derivatives).for_each(|(place, value)| *place = *value as f32);
+        self.optimizer.step(&mut self.progress.weights, sums, rows);
+        Ok(Some(rows))
+    }
+
+    fn models(&self) -> usize {
+        self.progress.weights.width / self.settings.outputs
+    }
+
+    /// Losses over all rows of `validation`, or over the sample, and what the criterion says of every model.
+    ///
+    /// # Errors
+    /// When a row is not as it should be, or a host is gone.
+    pub(crate) fn judge(
+        &mut self,
+        validation: Option<&mut Rows>,
+        sample: &DMatrix,
+    ) -> Result<Judged, TrainError> {
+        let network = Network { scaler: self.scaler, objective: &self.judged };
+        let mut sums = vec![0.0; self.progress.weights.width / self.settings.outputs + 1];
+        let mut add = |batch: &DMatrix| {
+            let losses = network.losses(&self.progress.weights, batch, &mut self.buffers);
+            sums.iter_mut().zip(&losses).for_each(|(sum, loss)| *sum += loss);
+            *sums.last_mut().expect("the last counts rows") += batch.rows() as f64;
+        };
+        let is_shared = validation.is_none();
+        match validation {
+            None if sample.is_empty() => {}
+            None => add(sample),
+            Some(rows) => {
+                let mut batch = DMatrix::new();
+                let mut pass = rows.pass(Order::AsRead)?;
+                while pass.next(&mut batch)? {
+                    self.settings.check_labels("validation", batch.labels())?;
+                    add(&batch);
+                }
+            }
+        }
+        let mut values = self.values(sample);
+        if is_shared && self.job.cluster.size() > 1 {
+            self.job.cluster.sum(&mut sums)?;
+            self.job.cluster.sum(&mut values)?;
+            values.iter_mut().for_each(|value| *value /= self.job.cluster.size() as f64);
+        }
+        let rows = sums.pop().expect("the last counts rows");
+        let growth = self.settings.loss.growth(self.scaler.label_scale);
+        let losses: Vec<f64> = sums.iter().map(|sum| sum * growth / rows).collect();
+        let values = if self.settings.criterion.is_loss() { losses.clone() } else { values };
+        Ok(Judged { losses, values })
+    }
+
+    /// The criterion's value on the sample, a model, at the threshold that is best for it; empty when it is a loss.
+    fn values(&self, sample: &DMatrix) -> Vec<f64> {
+        let criterion = self.settings.criterion;
+        if criterion.is_loss() {
+            return Vec::new();
+        }
+        let width = self.progress.weights.width;
+        let network = Network { scaler: self.scaler, objective: &self.judged };
+        let margins = network.margins(&self.progress.weights, sample);
+        let value = |model: usize| {
+            let margins = margins.iter().skip(model).step_by(width).zip(sample.labels());
+            let mut keys: Vec<u64> = margins.map(|(margin, label)| key(*margin, *label > 0.5)).collect();
+            calibrate(criterion, &mut keys, 0.0).value
+        };
+        (0..width).into_par_iter().map(value).collect()
+    }
+
+    /// Ends an epoch: keeps the best model, and says which of this epoch it was.
+    ///
+    /// # Errors
+    /// When no model is finite any more and none was kept.
+    pub(crate) fn end_epoch(&mut self, judged: &Judged) -> Result<usize, TrainError> {
+        let sign = if self.settings.criterion.is_loss() { -1.0 } else { 1.0 };
+        let is_better = |value: f64, loss: f64, than: (f64, f64)| {
+            sign * value > sign * than.0 || (value == than.0 && loss < than.1)
+        };
+        let mut chosen: Option<usize> = None;
+        for (model, (&value, &loss)) in judged.values.iter().zip(&judged.losses).enumerate() {
+            let is_finite = value.is_finite() && loss.is_finite();
+            if is_finite
+                && chosen.is_none_or(|c| is_better(value, loss, (judged.values[c], judged.losses[c])))
+            {
+                chosen = Some(model);
+            }
+        }
+        let epoch = self.progress.epochs_done;
+        self.progress.epochs_done += 1;
+        let Some(model) = chosen else {
+            return match &self.progress.best {
+                Some(best) => Ok(best.model),
+                None => Err(TrainError::Algorithm(
+                    "training diverged: expected a finite loss of some model, found none; try a smaller learning_rate"
+                        .into(),
+                )),
+            };
+        };
+        let (value, loss) = (judged.values[model], judged.losses[model]);
+        let is_best =
+            self.progress.best.as_ref().is_none_or(|best| is_better(value, loss, (best.value, best.loss)));
+        if is_best {
+            let weights = self.progress.weights.model(model, self.settings.outputs);
+            if weights.are_finite() {
+                self.progress.best = Some(Best { model, epoch, value, loss, weights });
+            }
+        }
+        self.count_stale(sign * value, sign);
+        Ok(model)
+    }
+
+    /// Whether epochs have gone by without improvement. An epoch that is better by less than the tolerance is stale too; the
+    /// value to improve on stays the last that was better by more, so that many small steps count in the end.
+    fn count_stale(&mut self, value: f64, sign: f64) {
+        let is_improved = self.progress.reference.is_none_or(|reference| {
+            let reference = sign * reference;
+            value - reference > 0.0 && value - reference >= self.settings.tolerance * reference.abs()
+        });
+        if is_improved {
+            self.progress.reference = Some(sign * value);
+            self.progress.stale_epochs = 0;
+        } else {
+            self.progress.stale_epochs += 1;
+        }
+    }
+
+    /// Whether early stopping ends training.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.progress.stale_epochs >= self.settings.patience
+    }
+}
+
+impl Settings {
+    /// Refuses labels that the predictor cannot learn from.
+    pub(crate) fn check_labels(&self, channel: &str, labels: &[f32]) -> Result<(), TrainError> {
+        let classes = match self.loss {
+            Loss::Logistic | Loss::Hinge { .. } => 2,
+            Loss::Softmax => self.outputs,
+            _ => return Ok(()),
+        };
+        let is_class = |label: &f32| *label >= 0.0 && *label < classes as f32 && label.fract() == 0.0;
+        match labels.iter().find(|label| !is_class(label)) {
+            None => Ok(()),
+            Some(found) => Err(TrainError::client(format!(
+                "channel {channel}: expected labels that are whole numbers from 0 to {} with predictor_type {}, found \
+                 {found}",
+                classes - 1,
+                self.predictor.name()
+            ))),
+        }
+    }
+}
+
+/// The first rows of a pass.
+#[derive(Debug, Default)]
+pub(crate) struct Sample {
+    parts: Vec<DMatrix>,
+    rows: usize,
+}
+
+impl Sample {
+    /// Adds as many of the first `count` rows of `batch` as there is room for.
+    pub(crate) fn add(&mut self, batch: &DMatrix, count: usize) {
+        let rows_max = SAMPLE_ROWS_MAX.min(SAMPLE_VALUES_MAX / batch.columns().max(1)).max(1);
+        let room = rows_max.saturating_sub(self.rows).min(count);
+        if room > 0 {
+            let chosen: Vec<(usize, usize)> = (0..room).map(|row| (0, row)).collect();
+            self.parts.push(select(&[batch], Some(&chosen)));
+            self.rows += room;
+        }
+    }
+
+    /// The rows in one.
+    pub(crate) fn finish(self) -> DMatrix {
+        select(&self.parts.iter().collect::<Vec<_>>(), None)
+    }
+}

@@ -1,0 +1,169 @@
+//! The weights of all models, as columns of one matrix, and how they are had in raw units.
+
+use crate::scaler::Scaler;
+use crate::settings::{Initial, Spread};
+
+/// Features × width, row-major, and one bias a column; the columns of a model stand together.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Weights {
+    /// Models times outputs.
+    pub(crate) width: usize,
+    pub(crate) weight: Vec<f32>,
+    pub(crate) bias: Vec<f32>,
+}
+
+/// One model in raw units: outputs × features, row-major, and one bias an output.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct RawModel {
+    pub(crate) weight: Vec<f32>,
+    pub(crate) bias: Vec<f32>,
+}
+
+impl Weights {
+    /// First weights of `models` models, each with its own draw.
+    pub(crate) fn drawn(columns: usize, models: usize, outputs: usize, initial: Initial, seed: u64) -> Self {
+        let width = models * outputs;
+        let mut weight = vec![0.0; columns * width];
+        for model in 0..models {
+            let mut random = fastrand::Rng::with_seed(seed.wrapping_add((model as u64) << 32));
+            for row in weight.chunks_exact_mut(width) {
+                for value in &mut row[model * outputs..(model + 1) * outputs] {
+                    *value = initial.spread.draw(&mut random);
+                }
+            }
+        }
+        Self { width, weight, bias: vec![initial.bias as f32; width] }
+    }
+
+    /// Every model as `raw`, in the units that training sees.
+    pub(crate) fn of_raw(raw: &RawModel, models: usize, scaler: &Scaler) -> Self {
+        let outputs = raw.bias.len();
+        let columns = raw.weight.len() / outputs;
+        let width = models * outputs;
+        let mut weights = Self { width, weight: vec![0.0; columns * width], bias: vec![0.0; width] };
+        for output in 0..outputs {
+            let row = &raw.weight[output * columns..(output + 1) * columns];
+            let mut bias = f64::from(raw.bias[output]) - scaler.label_shift;
+            for (column, value) in row.iter().enumerate() {
+                let value = f64::from(*value);
+                bias += value * scaler.shift.get(column).map_or(0.0, |shift| f64::from(*shift));
+                let scaled = (value / f64::from(scaler.factor[column]) / scaler.label_scale) as f32;
+                for model in 0..models {
+                    weights.weight[column * width + model * outputs + output] = scaled;
+                }
+            }
+            for model in 0..models {
+                weights.bias[model * outputs + output] = (bias / scaler.label_scale) as f32;
+            }
+        }
+        weights
+    }
+
+    /// One model alone.
+    pub(crate) fn model(&self, model: usize, outputs: usize) -> Self {
+        let columns = model * outputs..(model + 1) * outputs;
+        let rows = self.weight.chunks_exact(self.width);
+        Self {
+            width: outputs,
+            weight: rows.flat_map(|row| &row[columns.clone()]).copied().collect(),
+            bias: self.bias[columns].to_vec(),
+        }
+    }
+
+    /// The one model in raw units.
+    pub(crate) fn to_raw(&self, scaler: &Scaler) -> RawModel {
+        let outputs = self.width;
+        let columns = self.weight.len() / outputs;
+        let mut raw = RawModel { weight: vec![0.0; outputs * columns], bias: Vec::with_capacity(outputs) };
+        for output in 0..outputs {
+            let mut bias = f64::from(self.bias[output]) * scaler.label_scale + scaler.label_shift;
+            for column in 0..columns {
+                let value = f64::from(self.weight[column * outputs + output])
+                    * f64::from(scaler.factor[column])
+                    * scaler.label_scale;
+                // The weight as it is kept, so that the bias makes up for its rounding too.
+                raw.weight[output * columns + column] = value as f32;
+                let shift = scaler.shift.get(column).map_or(0.0, |shift| f64::from(*shift));
+                bias -= f64::from(value as f32) * shift;
+            }
+            raw.bias.push(bias as f32);
+        }
+        raw
+    }
+
+    /// Whether all are finite.
+    pub(crate) fn are_finite(&self) -> bool {
+        self.weight.iter().chain(&self.bias).all(|value| value.is_finite())
+    }
+}
+
+impl Spread {
+    fn draw(self, random: &mut fastrand::Rng) -> f32 {
+        match self {
+            Self::Uniform(scale) => ((random.f64() * 2.0 - 1.0) * scale) as f32,
+            Self::Normal(sigma) => {
+                // Box and Muller; the logarithm's argument is above 0.
+                let radius = (-2.0 * (1.0 - random.f64()).ln()).sqrt();
+                (sigma * radius * (std::f64::consts::TAU * random.f64()).cos()) as f32
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scaler() -> Scaler {
+        Scaler {
+            shift: vec![2.0, -30.0],
+            factor: vec![0.5, 0.1],
+            label_shift: 100.0,
+            label_scale: 20.0,
+            class_rows: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn raw_weights_give_the_same_values() {
+        let weights = Weights { width: 1, weight: vec![0.3, -0.7], bias: vec![0.25] };
+        let raw = weights.to_raw(&scaler());
+        let row = [5.0_f32, -17.0];
+        let scaled = [(row[0] - 2.0) * 0.5, (row[1] + 30.0) * 0.1];
+        let expected = (0.3 * scaled[0] - 0.7 * scaled[1] + 0.25) * 20.0 + 100.0;
+        let found = raw.weight[0] * row[0] + raw.weight[1] * row[1] + raw.bias[0];
+        assert!((found - expected).abs() < 1e-4, "{found} is not {expected}");
+    }
+
+    #[test]
+    fn there_and_back() {
+        let weights = Weights { width: 2, weight: vec![0.3, -0.7, 1.5, 0.1], bias: vec![0.25, -1.0] };
+        let plain = Scaler { label_shift: 0.0, label_scale: 1.0, ..scaler() };
+        let back = Weights::of_raw(&weights.to_raw(&plain), 3, &plain);
+        for model in 0..3 {
+            let model = back.model(model, 2);
+            let pairs =
+                model.weight.iter().chain(&model.bias).zip(weights.weight.iter().chain(&weights.bias));
+            pairs.for_each(|(found, expected)| assert!((found - expected).abs() < 1e-5));
+        }
+    }
+
+    #[test]
+    fn draws_are_spread_as_asked() {
+        let spread = |spread| {
+            let initial = Initial { bias: 0.5, spread };
+            let drawn = Weights::drawn(5_000, 2, 1, initial, 7);
+            assert_eq!(drawn.bias, [0.5, 0.5]);
+            assert_ne!(drawn.model(0, 1).weight, drawn.model(1, 1).weight);
+            let mean =
+                |power| drawn.weight.iter().map(|value| f64::from(*value).powi(power)).sum::<f64>() / 1e4;
+            let greatest = drawn.weight.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
+            assert!(mean(1).abs() < 0.003);
+            (mean(2).sqrt(), greatest)
+        };
+        let (deviation, greatest) = spread(Spread::Uniform(0.07));
+        assert!((deviation - 0.07 / 3f64.sqrt()).abs() < 0.001 && greatest <= 0.07);
+        let (deviation, greatest) = spread(Spread::Normal(0.01));
+        assert!((deviation - 0.01).abs() < 5e-4 && greatest > 0.03);
+    }
+}
