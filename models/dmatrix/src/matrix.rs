@@ -131,6 +131,15 @@ impl DMatrix {
         self.columns = columns;
     }
 
+    /// Lets sparse rows be rows of more features, which are absent from all of them.
+    ///
+    /// # Panics
+    /// When the rows are dense, or are of more features already.
+    pub fn widen(&mut self, columns: usize) {
+        assert!(self.storage == Storage::Sparse && columns >= self.columns, "sparse rows may become wider");
+        self.columns = columns;
+    }
+
     /// The label buffer: row by row, the same number of labels in each, or empty.
     pub fn labels_mut(&mut self) -> &mut Vec<f32> {
         &mut self.labels

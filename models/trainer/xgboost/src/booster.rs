@@ -1,10 +1,10 @@
 //! A booster in training: parameters in, rounds, metrics and a model file out. Safe, over the binding in `ffi`.
 
 use std::ffi::CStr;
+use std::path::Path;
 use std::sync::Arc;
 
-use dmatrix::DMatrix;
-
+use crate::collect::{Collected, Held, Layout, Parts, joined};
 use crate::ffi::{Handle, Library, LibraryError, Matrix};
 
 /// One measured value.
@@ -26,25 +26,63 @@ pub(crate) struct Watched {
     labels: Vec<f32>,
 }
 
+/// How XGBoost is to hold rows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Holding<'a> {
+    pub(crate) layout: Layout,
+    pub(crate) max_bin: i64,
+    pub(crate) threads: usize,
+    /// Where pages go.
+    pub(crate) scratch: &'a Path,
+    /// Whether labels are times of events (accelerated failure time); each is exact, uncensored.
+    pub(crate) are_times: bool,
+}
+
 impl Watched {
-    /// Hands `rows` with their labels and weights to the library.
+    /// Hands rows with their labels, weights and queries to the library.
     pub(crate) fn new(
         library: &Arc<Library>,
         channel: &'static CStr,
-        rows: &DMatrix,
+        rows: Collected,
+        holding: &Holding<'_>,
     ) -> Result<Self, LibraryError> {
-        let matrix = Matrix::new(library, rows)?;
-        matrix.set(c"label", rows.labels())?;
-        if !rows.weights().is_empty() {
-            matrix.set(c"weight", rows.weights())?;
+        let Collected { rows, labels, weights, queries, .. } = rows;
+        let threads = holding.threads;
+        let matrix = match (rows, holding.layout) {
+            (Held::Parts(parts), Layout::Quantiles) => {
+                let parts = Box::new(Parts::new(parts, &weights));
+                Matrix::quantiles(library, parts, holding.max_bin, threads)?
+            }
+            (Held::Parts(parts), _) => Matrix::new(library, &joined(parts), threads)?,
+            (Held::Spilled(spill), _) => {
+                let name = format!(
+                    "xgboost-{}-{}-{:x}",
+                    channel.to_string_lossy(),
+                    std::process::id(),
+                    fastrand::u64(..)
+                );
+                let cache = holding.scratch.join(name);
+                Matrix::paged(library, Box::new(spill), &cache.to_string_lossy(), threads)?
+            }
+        };
+        matrix.set(c"label", &labels)?;
+        if !queries.is_empty() {
+            matrix.set_queries(&queries)?;
         }
-        Ok(Self { channel, matrix, labels: rows.labels().to_vec() })
+        if !weights.is_empty() {
+            matrix.set(c"weight", &weights)?;
+        }
+        if holding.are_times {
+            matrix.set(c"label_lower_bound", &labels)?;
+            matrix.set(c"label_upper_bound", &labels)?;
+        }
+        Ok(Self { channel, matrix, labels })
     }
 
-    /// Says that every label is an exact time (accelerated failure time has bounds; equal ones are uncensored).
-    pub(crate) fn set_uncensored_times(&self) -> Result<(), LibraryError> {
-        self.matrix.set(c"label_lower_bound", &self.labels)?;
-        self.matrix.set(c"label_upper_bound", &self.labels)
+    /// Some of its rows, as another channel.
+    pub(crate) fn slice(&self, channel: &'static CStr, rows: &[i32]) -> Result<Self, LibraryError> {
+        let labels = rows.iter().map(|row| self.labels[*row as usize]).collect();
+        Ok(Self { channel, matrix: self.matrix.slice(rows)?, labels })
     }
 
     /// The name of its channel.
@@ -97,7 +135,12 @@ impl Booster {
 
     /// The margins of `watched`.
     pub(crate) fn margins(&self, watched: &Watched) -> Result<Vec<f32>, LibraryError> {
-        self.handle.margins(&watched.matrix)
+        self.handle.predict(&watched.matrix, true)
+    }
+
+    /// What the model answers for `watched`.
+    pub(crate) fn predict(&self, watched: &Watched) -> Result<Vec<f32>, LibraryError> {
+        self.handle.predict(&watched.matrix, false)
     }
 
     /// A copy with only the first `rounds` rounds.

@@ -1,21 +1,30 @@
 //! XGBoost's C library, found at run time: the one module with `unsafe`.
 //!
 //! [`Library`] holds the loaded object and the functions looked up in it; [`Matrix`] and [`Handle`] own what those
-//! functions create, and keep the library alive. Everything public here is safe to call: lengths are taken from the
-//! slices, strings are checked for NUL, results are copied out before the next call may overwrite them.
+//! functions create, and keep the library alive; [`Batches`] is what the library's callbacks read. Everything public here
+//! is safe to call: lengths are taken from the slices, strings are checked for NUL, results are copied out before the next
+//! call may overwrite them.
 #![expect(unsafe_code, reason = "a C library has no other door; every block says why it is sound")]
+
+mod collective;
+mod matrix;
 
 use std::ffi::{CStr, CString, c_char, c_float, c_int, c_void};
 use std::path::{Path, PathBuf};
 use std::ptr;
 use std::sync::Arc;
 
-use dmatrix::{DMatrix, Storage};
+pub(crate) use self::collective::{Membership, Tracker};
+pub(crate) use self::matrix::{Batches, Matrix};
 
 /// `DMatrixHandle` and `BoosterHandle` of the C header.
 type Raw = *mut c_void;
 /// `bst_ulong` of the C header.
 type Length = u64;
+/// `DataIterResetCallback` of the C header.
+type Reset = unsafe extern "C" fn(Raw);
+/// `XGDMatrixCallbackNext` of the C header.
+type Next = unsafe extern "C" fn(Raw) -> c_int;
 
 /// Why a call into the library failed.
 #[derive(Debug, thiserror::Error)]
@@ -31,25 +40,38 @@ pub(crate) enum LibraryError {
     /// XGBoost itself refuses; its first line.
     #[error("XGBoost says: {0}")]
     Refused(String),
+    /// The library lacks a function that newer versions have.
+    #[error("{needed_for} needs XGBoost {since} or newer, which has {symbol}")]
+    TooOld {
+        /// What it is asked for.
+        needed_for: &'static str,
+        /// The version that brought it.
+        since: &'static str,
+        /// The function's name.
+        symbol: String,
+    },
+    /// The rows of a batch cannot be read again.
+    #[error("rows kept in the scratch folder: {0}")]
+    Rows(#[from] std::io::Error),
     /// A parameter holds a NUL byte.
     #[error("{0:?} holds a NUL byte")]
     Nul(String),
 }
 
-/// Declares the function table, and how it is looked up by the C names.
+/// Declares a table of functions, and how it is looked up by the C names.
 macro_rules! functions {
-    ($($field:ident = $symbol:literal: fn($($argument:ty),*) -> $result:ty;)*) => {
-        /// The functions that are used, as the C header `xgboost/c_api.h` declares them.
-        struct Functions {
+    ($(#[$meta:meta])* $table:ident { $($field:ident = $symbol:literal: fn($($argument:ty),*) -> $result:ty;)* }) => {
+        $(#[$meta])*
+        struct $table {
             $($field: unsafe extern "C" fn($($argument),*) -> $result,)*
         }
 
-        impl Functions {
+        impl $table {
             /// Looks up every function; a missing one is the error.
             fn find(object: &libloading::Library) -> Result<Self, libloading::Error> {
                 Ok(Self {
-                    // SAFETY: the types are those of XGBoost's C header, unchanged since 1.7, the oldest version that
-                    // has all of these symbols.
+                    // SAFETY: the types are those of XGBoost's C header, unchanged since the first version that has all
+                    // of these symbols.
                     $($field: unsafe { *object.get::<unsafe extern "C" fn($($argument),*) -> $result>($symbol)? },)*
                 })
             }
@@ -58,13 +80,24 @@ macro_rules! functions {
 }
 
 functions! {
+    /// The functions that are used, as the C header `xgboost/c_api.h` of 1.7 and newer declares them.
+    Functions {
     last_error = b"XGBGetLastError\0": fn() -> *const c_char;
     version = b"XGBoostVersion\0": fn(*mut c_int, *mut c_int, *mut c_int) -> ();
-    matrix_from_dense = b"XGDMatrixCreateFromMat\0": fn(*const c_float, Length, Length, c_float, *mut Raw) -> c_int;
+    matrix_from_dense = b"XGDMatrixCreateFromDense\0": fn(*const c_char, *const c_char, *mut Raw) -> c_int;
     matrix_from_csr = b"XGDMatrixCreateFromCSR\0":
         fn(*const c_char, *const c_char, *const c_char, Length, *const c_char, *mut Raw) -> c_int;
-    matrix_set = b"XGDMatrixSetFloatInfo\0": fn(Raw, *const c_char, *const c_float, Length) -> c_int;
+    matrix_from_batches = b"XGDMatrixCreateFromCallback\0":
+        fn(Raw, Raw, Reset, Next, *const c_char, *mut Raw) -> c_int;
+    quantiles_from_batches = b"XGQuantileDMatrixCreateFromCallback\0":
+        fn(Raw, Raw, Raw, Reset, Next, *const c_char, *mut Raw) -> c_int;
+    matrix_set = b"XGDMatrixSetInfoFromInterface\0": fn(Raw, *const c_char, *const c_char) -> c_int;
+    matrix_slice = b"XGDMatrixSliceDMatrixEx\0": fn(Raw, *const c_int, Length, *mut Raw, c_int) -> c_int;
     matrix_free = b"XGDMatrixFree\0": fn(Raw) -> c_int;
+    proxy_create = b"XGProxyDMatrixCreate\0": fn(*mut Raw) -> c_int;
+    proxy_set_dense = b"XGProxyDMatrixSetDataDense\0": fn(Raw, *const c_char) -> c_int;
+    proxy_set_csr = b"XGProxyDMatrixSetDataCSR\0":
+        fn(Raw, *const c_char, *const c_char, *const c_char, Length) -> c_int;
     booster_create = b"XGBoosterCreate\0": fn(*const Raw, Length, *mut Raw) -> c_int;
     booster_free = b"XGBoosterFree\0": fn(Raw) -> c_int;
     booster_set_parameter = b"XGBoosterSetParam\0": fn(Raw, *const c_char, *const c_char) -> c_int;
@@ -78,11 +111,26 @@ functions! {
     booster_load = b"XGBoosterLoadModelFromBuffer\0": fn(Raw, *const c_void, Length) -> c_int;
     booster_predict = b"XGBoosterPredictFromDMatrix\0":
         fn(Raw, Raw, *const c_char, *mut *const Length, *mut Length, *mut *const c_float) -> c_int;
+    }
+}
+
+functions! {
+    /// How several hosts train together, since 2.1.
+    Collective {
+    tracker_create = b"XGTrackerCreate\0": fn(*const c_char, *mut Raw) -> c_int;
+    tracker_arguments = b"XGTrackerWorkerArgs\0": fn(Raw, *mut *const c_char) -> c_int;
+    tracker_run = b"XGTrackerRun\0": fn(Raw, *const c_char) -> c_int;
+    tracker_free = b"XGTrackerFree\0": fn(Raw) -> c_int;
+    join = b"XGCommunicatorInit\0": fn(*const c_char) -> c_int;
+    leave = b"XGCommunicatorFinalize\0": fn() -> c_int;
+    }
 }
 
 /// The loaded library.
 pub(crate) struct Library {
     functions: Functions,
+    /// Absent in older libraries: what is missing.
+    collective: Result<Collective, String>,
     /// Keeps the object mapped while `functions` point into it.
     _object: libloading::Library,
 }
@@ -102,7 +150,8 @@ impl Library {
         // this program.
         let object = unsafe { libloading::Library::new(path) }.map_err(failed)?;
         let functions = Functions::find(&object).map_err(failed)?;
-        Ok(Arc::new(Self { functions, _object: object }))
+        let collective = Collective::find(&object).map_err(|error| error.to_string());
+        Ok(Arc::new(Self { functions, collective, _object: object }))
     }
 
     /// Major, minor, patch.
@@ -111,6 +160,14 @@ impl Library {
         // SAFETY: three live integers, written before the call returns.
         unsafe { (self.functions.version)(&raw mut major, &raw mut minor, &raw mut patch) };
         [major, minor, patch]
+    }
+
+    fn collective(&self) -> Result<&Collective, LibraryError> {
+        self.collective.as_ref().map_err(|symbol| LibraryError::TooOld {
+            needed_for: "training on several hosts",
+            since: "2.1",
+            symbol: symbol.clone(),
+        })
     }
 
     /// Turns a return code into a result; the message is XGBoost's own, without its stack trace.
@@ -140,82 +197,6 @@ fn first_line(message: &str) -> String {
 /// A NUL-terminated copy.
 fn text(value: &str) -> Result<CString, LibraryError> {
     CString::new(value).map_err(|_| LibraryError::Nul(value.to_string()))
-}
-
-/// The description of a one-dimensional array in memory that XGBoost's newer functions take
-/// (numpy's `__array_interface__`).
-fn array_interface(address: usize, length: usize, kind: &str) -> Result<CString, LibraryError> {
-    text(&format!(r#"{{"data": [{address}, true], "shape": [{length}], "typestr": "{kind}", "version": 3}}"#))
-}
-
-/// Rows in XGBoost's own form.
-#[derive(Debug)]
-pub(crate) struct Matrix {
-    raw: Raw,
-    library: Arc<Library>,
-}
-
-impl Matrix {
-    /// Copies `rows`; NaN and, in a sparse row, absence are missing.
-    pub(crate) fn new(library: &Arc<Library>, rows: &DMatrix) -> Result<Self, LibraryError> {
-        let mut raw = ptr::null_mut();
-        let columns = rows.columns() as Length;
-        let code = match rows.storage() {
-            // SAFETY: `values` is `rows × columns` floats, which XGBoost copies before it returns.
-            Storage::Dense => unsafe {
-                let count = rows.rows() as Length;
-                (library.functions.matrix_from_dense)(
-                    rows.values().as_ptr(),
-                    count,
-                    columns,
-                    f32::NAN,
-                    &raw mut raw,
-                )
-            },
-            Storage::Sparse => {
-                let offsets: Vec<u64> = rows.offsets().iter().map(|&offset| offset as u64).collect();
-                let offsets_json = array_interface(offsets.as_ptr().addr(), offsets.len(), "<u8")?;
-                let (indices, values) = (rows.indices(), rows.values());
-                let indices_json = array_interface(indices.as_ptr().addr(), indices.len(), "<u4")?;
-                let values_json = array_interface(values.as_ptr().addr(), values.len(), "<f4")?;
-                // SAFETY: the three arrays live to the end of this block, have the lengths and types the
-                // descriptions say, and are copied before the call returns.
-                unsafe {
-                    (library.functions.matrix_from_csr)(
-                        offsets_json.as_ptr(),
-                        indices_json.as_ptr(),
-                        values_json.as_ptr(),
-                        columns,
-                        c"{\"missing\": NaN, \"nthread\": 0}".as_ptr(),
-                        &raw mut raw,
-                    )
-                }
-            }
-        };
-        library.check(code)?;
-        Ok(Self { raw, library: Arc::clone(library) })
-    }
-
-    /// Sets a column beside the features: `label`, `weight`, `label_lower_bound`, `label_upper_bound`.
-    pub(crate) fn set(&self, field: &CStr, values: &[f32]) -> Result<(), LibraryError> {
-        // SAFETY: a live handle, a terminated name, and a slice that is copied.
-        let code = unsafe {
-            (self.library.functions.matrix_set)(
-                self.raw,
-                field.as_ptr(),
-                values.as_ptr(),
-                values.len() as Length,
-            )
-        };
-        self.library.check(code)
-    }
-}
-
-impl Drop for Matrix {
-    fn drop(&mut self) {
-        // SAFETY: the handle came from the library and is freed once; a failure leaves nothing to do.
-        unsafe { (self.library.functions.matrix_free)(self.raw) };
-    }
 }
 
 /// A booster's handle.
@@ -325,9 +306,12 @@ impl Handle {
         self.library.check(code)
     }
 
-    /// The margins of `rows`, row by row, as many a row as the model has groups.
-    pub(crate) fn margins(&self, rows: &Matrix) -> Result<Vec<f32>, LibraryError> {
-        let config = c"{\"type\": 1, \"training\": false, \"iteration_begin\": 0, \"iteration_end\": 0, \"strict_shape\": false}";
+    /// What the model says of `rows`, row by row, as many a row as the model has groups: margins, or answers.
+    pub(crate) fn predict(&self, rows: &Matrix, margins: bool) -> Result<Vec<f32>, LibraryError> {
+        let kind = u8::from(margins);
+        let config = text(&format!(
+            r#"{{"type": {kind}, "training": false, "iteration_begin": 0, "iteration_end": 0, "strict_shape": false}}"#
+        ))?;
         let (mut shape, mut dimensions, mut values) = (ptr::null(), 0, ptr::null());
         // SAFETY: shape and values are the booster's own, valid until its next call; the shape has `dimensions`
         // entries and the values their product; both are copied at once.

@@ -1,25 +1,36 @@
 //! `fit`: channels and hyperparameters in, a model file and its manifest out.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
-use dmatrix::{DMatrix, Missing, NarrowRows, Storage};
-use estimator::{Fitted, Hyperparameters, Job, RowRules, TrainError, created_by, warm_up_rows};
+use dmatrix::NarrowRows;
+use estimator::{Fitted, Hyperparameters, Job, TrainError, created_by};
 use models::Manifest;
 use models::manifest::Algorithm;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
-use crate::booster::{Booster, Metric, Watched};
+use crate::booster::{Holding, Metric, Watched};
+use crate::collect::{Budget, Collected, Held, Layout};
+use crate::collective::Hosts;
+use crate::earlier::Earlier;
 use crate::ffi::{Library, LibraryError};
-use crate::rounds::{EarlyStopping, metric_line};
-use crate::{library, metric, table};
+use crate::training::{Training, threads};
+use crate::{data, folds, library, table};
 
 /// The member that SageMaker's container and `Booster.load_model` know.
 const MODEL_FILE: &str = "xgboost-model";
+/// What models of k-folds answered for the rows that they did not see.
+const PREDICTIONS_FILE: &str = "predictions.csv";
+/// Hyperparameters that may differ when training goes on from a checkpoint.
+const MAY_CHANGE: &[&str] = &["num_round", "nthread", "verbosity"];
 
 impl From<LibraryError> for TrainError {
     fn from(error: LibraryError) -> Self {
         match error {
-            LibraryError::Load { .. } => Self::Internal(error.to_string()),
+            LibraryError::Load { .. } | LibraryError::TooOld { .. } | LibraryError::Rows(_) => {
+                Self::Internal(error.to_string())
+            }
             LibraryError::Refused(_) | LibraryError::Nul(_) => Self::Algorithm(error.to_string()),
         }
     }
@@ -33,238 +44,188 @@ impl From<LibraryError> for TrainError {
 pub(crate) fn fit(job: &Job) -> Result<Fitted, TrainError> {
     let values = Hyperparameters::resolve(table::TABLE, &job.hyperparameters)?;
     table::check(&values)?;
-    let shown: Map<String, Value> =
-        values.all().map(|(name, value)| (name.to_string(), json!(value))).collect();
-    job.log.line(&format!("Final configuration: {}", Value::Object(shown)));
-    let (train, validation) = read_channels(job, &values)?;
+    job.log.configuration(&values);
     let library = library::load(&job.native)?;
-    let [major, minor, patch] = library.version();
-    job.log.line(&format!("XGBoost {major}.{minor}.{patch}"));
-    let mut training = Training::new(&library, &values, &train, validation.as_ref())?;
-    let metrics = training.run(job)?;
-    let file = training.save()?;
-    Ok(Fitted { manifest: manifest(&values, &train, metrics), members: vec![(MODEL_FILE.into(), file)] })
+    let version = library.version();
+    job.log.line(&format!("XGBoost {}.{}.{}", version[0], version[1], version[2]));
+    let plan = Plan::of(job, &values, version);
+    let started = Instant::now();
+    let (train, validation) = data::read(job, &values, &plan.budget, plan.layout)?;
+    let (read_s, started) = (started.elapsed().as_secs_f64(), Instant::now());
+    let seen = Seen { columns: train.columns, warm_up: train.warm_up.clone() };
+    let fitted = if values.given("_kfold").is_some() {
+        fit_folds(job, &values, &library, &plan, train, validation, &seen)
+    } else {
+        fit_one(job, &values, &library, &plan, train, validation, &seen)
+    }?;
+    let train_s = started.elapsed().as_secs_f64();
+    job.log.info(&format!("time: {read_s:.3} s to read, {train_s:.3} s to train"));
+    if let Some(bytes) = peak_bytes() {
+        job.log.info(&format!("memory: at most {} MiB were in use", bytes >> 20));
+        job.log.record("train", "peak_memory_bytes", bytes as f64);
+    }
+    Ok(fitted)
 }
 
-/// Both channels, equally wide, their labels checked against the objective.
-fn read_channels(job: &Job, values: &Hyperparameters) -> Result<(DMatrix, Option<DMatrix>), TrainError> {
-    let csv_weights = values.integer("csv_weights") == Some(1);
-    let rules = RowRules { columns: None, missing: Missing::Allowed, csv_weights };
-    let mut train = job.train()?.read(&rules, job)?;
-    let mut validation = job.channel("validation").map(|channel| channel.read(&rules, job)).transpose()?;
-    if values.given("early_stopping_rounds").is_some() && validation.is_none() {
-        return Err(TrainError::client(
-            "hyperparameter early_stopping_rounds: needs the channel validation (or --holdout)",
-        ));
-    }
-    if let Some(validation) = &mut validation {
-        agree_on_width(&mut train, validation)?;
-    }
-    for (name, rows) in [("train", Some(&train)), ("validation", validation.as_ref())] {
-        let Some(rows) = rows else { continue };
-        check_labels(name, values, rows.labels())?;
-        job.log.line(&format!("{name}: {} rows of {} features", rows.rows(), rows.columns()));
-    }
-    Ok((train, validation))
+/// What is decided before the first row is read.
+#[derive(Debug)]
+struct Plan {
+    layout: Layout,
+    budget: Budget,
 }
 
-/// Sparse channels get the width of the wider one (a feature may be absent from one of them); dense ones must agree.
-fn agree_on_width(train: &mut DMatrix, validation: &mut DMatrix) -> Result<(), TrainError> {
-    let (expected, found) = (train.columns(), validation.columns());
-    if expected == found {
-        return Ok(());
+impl Plan {
+    fn of(job: &Job, values: &Hyperparameters, version: [i32; 3]) -> Self {
+        let is_hist = match values.word("tree_method") {
+            "hist" | "gpu_hist" => true,
+            // Older libraries take the exact method for small data.
+            "auto" => version[0] >= 2,
+            _ => false,
+        };
+        let may_page = is_hist
+            && values.word("booster") != "gblinear"
+            && values.word("process_type") == "default"
+            && values.given("updater").is_none()
+            && values.given("_kfold").is_none();
+        // Bins stand for values where all trees are grown from these rows' own cuts; and groups of rows, or their folds, are
+        // cut out of whole rows only.
+        let has_bins = may_page && job.model.is_none() && !values.word("objective").starts_with("rank:");
+        let layout = if has_bins { Layout::Quantiles } else { Layout::Whole };
+        // A fold holds copies of all rows.
+        let copies = if values.given("_kfold").is_some() { 2 } else { 1 };
+        let budget = Budget {
+            memory_bytes: job.resources.memory_bytes / copies,
+            outputs: values.integer("num_class").unwrap_or(1) as u64,
+            max_bin: values.integer("max_bin").expect("it has a default"),
+            may_page,
+        };
+        Self { layout, budget }
     }
-    if train.storage() == Storage::Dense || validation.storage() == Storage::Dense {
+
+    fn holding<'a>(&self, job: &'a Job, values: &Hyperparameters, layout: Layout) -> Holding<'a> {
+        Holding {
+            layout,
+            max_bin: self.budget.max_bin,
+            threads: threads(job, values),
+            scratch: &job.resources.scratch,
+            are_times: values.word("objective") == "survival:aft",
+        }
+    }
+}
+
+/// What the manifest says of the rows.
+struct Seen {
+    columns: usize,
+    warm_up: Vec<Vec<Option<f32>>>,
+}
+
+/// One model.
+fn fit_one(
+    job: &Job,
+    values: &Hyperparameters,
+    library: &Arc<Library>,
+    plan: &Plan,
+    train: Collected,
+    validation: Option<Collected>,
+    seen: &Seen,
+) -> Result<Fitted, TrainError> {
+    let earlier = Earlier::of(job, values, seen.columns)?;
+    let made_of = made_of(job, values, &train, validation.as_ref())?;
+    let _hosts = Hosts::join(library, job)?;
+    let mut watched = vec![Watched::new(library, c"train", train, &plan.holding(job, values, plan.layout))?];
+    if let Some(rows) = validation {
+        let holding = plan.holding(job, values, Layout::Whole);
+        watched.push(Watched::new(library, c"validation", rows, &holding)?);
+    }
+    let mut training = Training::new(job, values, library, &watched, earlier.as_ref())?;
+    training.resume(&made_of)?;
+    training.run(&made_of)?;
+    let manifest = manifest(values, seen, training.metrics());
+    let (file, _) = training.finish(None)?;
+    Ok(Fitted { manifest, members: vec![(MODEL_FILE.into(), file)] })
+}
+
+/// A model for each fold.
+fn fit_folds(
+    job: &Job,
+    values: &Hyperparameters,
+    library: &Arc<Library>,
+    plan: &Plan,
+    train: Collected,
+    validation: Option<Collected>,
+    seen: &Seen,
+) -> Result<Fitted, TrainError> {
+    if job.cluster.size() > 1 {
         return Err(TrainError::client(format!(
-            "channel validation: expected {expected} features as in the channel train, found {found}"
+            "hyperparameter _kfold: expected one host, found {}",
+            job.cluster.size()
         )));
     }
-    let narrow = if expected < found { train } else { validation };
-    *narrow = widened(narrow, expected.max(found));
-    Ok(())
+    if job.model.is_some() {
+        return Err(TrainError::client(
+            "channel model: expected none with _kfold, which trains each model anew",
+        ));
+    }
+    let all = joined(train, validation)?;
+    let all = Watched::new(library, c"train", all, &plan.holding(job, values, Layout::Whole))?;
+    let folded = folds::train(job, values, library, &all)?;
+    let named = |(index, file)| (format!("{MODEL_FILE}-{index}"), file);
+    let mut members: Vec<(String, Vec<u8>)> = folded.files.into_iter().enumerate().map(named).collect();
+    members.push((PREDICTIONS_FILE.into(), folded.predictions.into_bytes()));
+    Ok(Fitted { manifest: manifest(values, seen, &folded.metrics), members })
 }
 
-/// The same sparse rows over more features.
-fn widened(rows: &DMatrix, columns: usize) -> DMatrix {
-    let mut wide = DMatrix::new();
-    let parts = wide.begin_sparse();
-    parts.indices.extend_from_slice(rows.indices());
-    parts.values.extend_from_slice(rows.values());
-    parts.offsets.extend_from_slice(&rows.offsets()[1..]);
-    wide.finish_sparse(columns);
-    wide.labels_mut().extend_from_slice(rows.labels());
-    wide.weights_mut().extend_from_slice(rows.weights());
-    wide
-}
-
-/// Refuses labels that the objective cannot learn from, and names the row: XGBoost would only say that there is one.
-fn check_labels(channel: &str, values: &Hyperparameters, labels: &[f32]) -> Result<(), TrainError> {
-    let objective = values.text("objective").expect("it has a default");
-    let classes = values.integer("num_class").unwrap_or(0) as f32;
-    let (expected, is_fit): (String, Box<dyn Fn(f32) -> bool>) = match objective {
-        "binary:logistic" | "binary:logitraw" | "reg:logistic" => {
-            ("a label in [0, 1]".into(), Box::new(|label| (0.0..=1.0).contains(&label)))
-        }
-        "binary:hinge" => ("the label 0 or 1".into(), Box::new(|label| label == 0.0 || label == 1.0)),
-        "multi:softmax" | "multi:softprob" => (
-            format!("a class from 0 to {}", classes - 1.0),
-            Box::new(move |label| label >= 0.0 && label < classes && label.fract() == 0.0),
-        ),
-        "reg:squaredlogerror" => ("a label above -1".into(), Box::new(|label| label > -1.0)),
-        "count:poisson" | "reg:tweedie" => ("a label of at least 0".into(), Box::new(|label| label >= 0.0)),
-        "reg:gamma" | "survival:aft" => ("a label above 0".into(), Box::new(|label| label > 0.0)),
-        _ => return Ok(()),
+/// The rows of both channels.
+fn joined(mut train: Collected, validation: Option<Collected>) -> Result<Collected, TrainError> {
+    let Some(validation) = validation else { return Ok(train) };
+    if train.weights.is_empty() != validation.weights.is_empty() {
+        return Err(TrainError::client("channel validation: expected weights in both channels or in none"));
+    }
+    if train.is_sparse() != validation.is_sparse() {
+        return Err(TrainError::client(
+            "channel validation: expected rows dense or sparse as in the channel train",
+        ));
+    }
+    let (Held::Parts(parts), Held::Parts(more)) = (&mut train.rows, validation.rows) else {
+        unreachable!("folds are not paged: the plan says so")
     };
-    match labels.iter().position(|label| !is_fit(*label)) {
-        Some(row) => Err(TrainError::client(format!(
-            "channel {channel}, row {}: expected {expected} with objective {objective}, found {}",
-            row + 1,
-            labels[row]
-        ))),
-        None => Ok(()),
-    }
+    parts.extend(more);
+    train.labels.extend(validation.labels);
+    train.weights.extend(validation.weights);
+    train.count += validation.count;
+    Ok(train)
 }
 
-/// A booster between its rounds.
-struct Training<'a> {
-    values: &'a Hyperparameters,
-    library: &'a Arc<Library>,
-    /// Train first, then validation.
-    watched: Vec<Watched>,
-    booster: Booster,
-    own_metrics: Vec<&'a str>,
-    stopping: Option<EarlyStopping>,
-    /// gblinear with early stopping: the file of the best round, since its rounds cannot be cut off.
-    best_file: Option<Vec<u8>>,
-    rounds_done: u32,
-}
-
-impl<'a> Training<'a> {
-    fn new(
-        library: &'a Arc<Library>,
-        values: &'a Hyperparameters,
-        train: &DMatrix,
-        validation: Option<&DMatrix>,
-    ) -> Result<Self, TrainError> {
-        let mut watched = vec![Watched::new(library, c"train", train)?];
-        if let Some(rows) = validation {
-            watched.push(Watched::new(library, c"validation", rows)?);
-        }
-        let objective = values.text("objective").expect("it has a default");
-        if objective == "survival:aft" {
-            watched.iter().try_for_each(Watched::set_uncensored_times)?;
-        }
-        let mut booster = Booster::new(library, &watched)?;
-        // The old name is the same objective, and newer libraries do not know it.
-        booster.set_parameter(
-            "objective",
-            if objective == "reg:linear" { "reg:squarederror" } else { objective },
-        )?;
-        // A GPU is not asked for: `gpu_hist` is the CPU's `hist`.
-        let method = values.text("tree_method").expect("it has a default");
-        booster.set_parameter("tree_method", if method == "gpu_hist" { "hist" } else { method })?;
-        for (name, value) in values.for_library() {
-            booster.set_parameter(name, value)?;
-        }
-        let names = metric::names(values);
-        for name in names.iter().filter(|name| !metric::is_own(name)) {
-            booster.set_parameter("eval_metric", name)?;
-        }
-        let followed = metric::tuned(values).or(names.last().copied());
-        let patience = values.integer("early_stopping_rounds");
-        let stopping = patience.map(|patience| EarlyStopping::new(followed, patience as u32));
-        let own_metrics = names.into_iter().filter(|name| metric::is_own(name)).collect();
-        let (best_file, rounds_done) = (None, 0);
-        Ok(Self { values, library, watched, booster, own_metrics, stopping, best_file, rounds_done })
-    }
-
-    /// Runs the rounds; gives the last metrics, or the best round's under early stopping.
-    fn run(&mut self, job: &Job) -> Result<Vec<Metric>, TrainError> {
-        let rounds = self.values.integer("num_round").expect("it is required") as u32;
-        let progress = job.log.progress(u64::from(rounds));
-        let (mut kept, mut best_round) = (Vec::new(), None);
-        for round in 0..rounds {
-            if job.stop.is_asked_for() {
-                job.log.line(&format!("stopping after {round} rounds, as asked"));
-                break;
-            }
-            self.booster.update(round, &self.watched[0])?;
-            self.rounds_done = round + 1;
-            let metrics = self.measure(round)?;
-            job.log.line(&metric_line(round, &metrics));
-            progress.inc(1);
-            let ends = self.stopping.as_mut().is_some_and(|stopping| stopping.observe(round, &metrics));
-            let best = self.stopping.as_ref().and_then(EarlyStopping::best).map(|best| best.round);
-            if best.is_none() || best != best_round {
-                self.keep_linear(best)?;
-                (kept, best_round) = (metrics, best);
-            }
-            if ends {
-                job.log.line(&format!("stopping early: the best round is {}", best.unwrap_or(round)));
-                break;
-            }
-        }
-        progress.finish_and_clear();
-        if self.rounds_done == 0 { Err(TrainError::Stopped) } else { Ok(kept) }
-    }
-
-    /// All metrics of `round`, channel by channel: the library's, then ours.
-    fn measure(&mut self, round: u32) -> Result<Vec<Metric>, TrainError> {
-        let from_library = self.booster.evaluate(round, &self.watched)?;
-        if self.own_metrics.is_empty() {
-            return Ok(from_library);
-        }
-        let mut metrics = Vec::new();
-        for watched in &self.watched {
-            let margins = self.booster.margins(watched)?;
-            metrics.extend(from_library.iter().filter(|metric| metric.channel == watched.channel()).cloned());
-            metrics.extend(self.own_metrics.iter().map(|name| Metric {
-                channel: watched.channel().into(),
-                name: (*name).into(),
-                value: metric::measure(name, &margins, watched.labels()),
-            }));
-        }
-        Ok(metrics)
-    }
-
-    /// Keeps a linear booster's file when its best round has just passed.
-    fn keep_linear(&mut self, best: Option<u32>) -> Result<(), TrainError> {
-        if best.is_some() && self.values.text("booster") == Some("gblinear") {
-            self.best_file = Some(self.booster.save(self.format())?);
-        }
-        Ok(())
-    }
-
-    fn format(&self) -> &str {
-        self.values.text("model_format").expect("it has a default")
-    }
-
-    /// The model file: all rounds, or those to the best one under early stopping.
-    fn save(mut self) -> Result<Vec<u8>, TrainError> {
-        let Some(best) = self.stopping.as_ref().and_then(EarlyStopping::best).cloned() else {
-            return Ok(self.booster.save(self.format())?);
-        };
-        let mut booster = match self.best_file.take() {
-            Some(file) => {
-                let mut booster = Booster::new(self.library, &[])?;
-                booster.load(&file)?;
-                booster
-            }
-            None => self.booster.first_rounds(best.round + 1)?,
-        };
-        booster.set_attribute("best_iteration", &best.round.to_string())?;
-        booster.set_attribute("best_score", &best.value.to_string())?;
-        Ok(booster.save(self.format())?)
-    }
+/// What a checkpoint must have been made of, for training to go on from it: on all hosts the same.
+fn made_of(
+    job: &Job,
+    values: &Hyperparameters,
+    train: &Collected,
+    validation: Option<&Collected>,
+) -> Result<BTreeMap<String, String>, TrainError> {
+    let given = values.all_given().filter(|(name, _)| !MAY_CHANGE.contains(name));
+    let mut made_of: BTreeMap<String, String> =
+        given.map(|(name, value)| (format!("hyperparameter {name}"), value.to_owned())).collect();
+    let mut rows = [train.count as f64, validation.map_or(0, |rows| rows.count) as f64];
+    job.cluster.sum(&mut rows)?;
+    let facts = [
+        ("hosts", job.cluster.size().to_string()),
+        ("features", train.columns.to_string()),
+        ("rows of train", rows[0].to_string()),
+        ("rows of validation", rows[1].to_string()),
+        ("a model to go on from", job.model.is_some().to_string()),
+    ];
+    made_of.extend(facts.map(|(name, value)| (name.to_owned(), value)));
+    Ok(made_of)
 }
 
 /// What the artifact says of itself.
-fn manifest(values: &Hyperparameters, train: &DMatrix, metrics: Vec<Metric>) -> Manifest {
-    let measured = metrics.into_iter().filter(|metric| metric.value.is_finite());
+fn manifest(values: &Hyperparameters, seen: &Seen, metrics: &[Metric]) -> Manifest {
+    let measured = metrics.iter().filter(|metric| metric.value.is_finite());
     Manifest {
-        feature_dim: Some(train.columns()),
+        feature_dim: Some(seen.columns),
         narrow_rows: NarrowRows::Refuse,
-        warm_up: warm_up_rows(train),
+        warm_up: seen.warm_up.clone(),
         hyperparameters: values.all_given().map(|(name, value)| (name.into(), json!(value))).collect(),
         metrics: measured
             .map(|metric| (format!("{}:{}", metric.channel, metric.name), json!(metric.value)))
@@ -272,4 +233,12 @@ fn manifest(values: &Hyperparameters, train: &DMatrix, metrics: Vec<Metric>) -> 
         created_by: created_by(),
         ..Manifest::new(Algorithm::Xgboost)
     }
+}
+
+/// The most memory that this process has had, as Linux counts it.
+fn peak_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(kibibytes * 1024)
 }

@@ -1,15 +1,25 @@
 //! XGBoost: trained by the real library, loaded at run time.
 //!
-//! `table` checks hyperparameters, `library` finds the shared object, `ffi` binds it, `booster` makes it safe, `metric`
-//! knows the metrics, `fit` runs the rounds.
+//! `table` checks hyperparameters, `library` finds the shared object, `ffi` binds it, `collect` and `spill` gather rows in
+//! memory or on the disk, `data` checks them, `booster` hands them over, `collective` joins several hosts, `training` runs the
+//! rounds, `metric` and `rounds` measure them, `state` keeps them for a restart, `earlier` is a model to go on from, `folds`
+//! trains k of them, `fit` puts it together.
 
 mod booster;
+mod collect;
+mod collective;
+mod data;
+mod earlier;
 mod ffi;
 mod fit;
+mod folds;
 mod library;
 mod metric;
 mod rounds;
+mod spill;
+mod state;
 mod table;
+mod training;
 
 use codecs::Format;
 use estimator::{ChannelRule, DistributionRule, Estimator, Labels};
@@ -20,7 +30,7 @@ pub const ESTIMATOR: Estimator = Estimator {
     table: table::TABLE,
     channels: &[rule("train", true), rule("validation", false)],
     default_content_type: "text/libsvm",
-    is_distributed: false,
+    is_distributed: true,
     fit: fit::fit,
 };
 

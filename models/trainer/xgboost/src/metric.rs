@@ -1,8 +1,7 @@
 //! Evaluation metrics: which are permitted, which way is better, and those that the library does not have, computed
 //! on margins (class = margin above 0, or the greatest) as SageMaker's container does.
 
-use estimator::Hyperparameters;
-use estimator::TrainError;
+use estimator::{Cluster, Hyperparameters, TrainError};
 
 /// Metrics that are better when greater.
 const MAXIMISED: &[&str] = &[
@@ -65,6 +64,9 @@ const OWN: &[&str] = &[
 /// Own metrics of the positive class, which more than two classes do not have.
 const BINARY_ONLY: &[&str] = &["f1_binary", "precision", "recall"];
 
+/// The most classes that are counted. Reason: labels that are no classes (a price, say) must not become a table.
+const CLASSES_MAX: usize = 65_536;
+
 /// Library metrics that rank within query groups.
 const RANKING: &[&str] = &["ndcg", "map"];
 
@@ -123,8 +125,8 @@ pub(crate) fn check(name: &str, objective: &str) -> Result<(), TrainError> {
     if base == "aft-nloglik" && objective != "survival:aft" {
         return refused(&format!("objective survival:aft with aft-nloglik (the objective is {objective})"));
     }
-    if RANKING.contains(&base) {
-        return refused("a metric without query groups, which the channels do not carry in this version");
+    if RANKING.contains(&base) && !objective.starts_with("rank:") {
+        return refused(&format!("an objective rank:* with {base} (the objective is {objective})"));
     }
     if BINARY_ONLY.contains(&base) && objective.starts_with("multi:") {
         return refused(&format!("a metric of several classes, such as {base}_macro"));
@@ -132,32 +134,66 @@ pub(crate) fn check(name: &str, objective: &str) -> Result<(), TrainError> {
     Ok(())
 }
 
-/// An own metric over `margins`, as many a row as there are groups.
-pub(crate) fn measure(name: &str, margins: &[f32], labels: &[f32]) -> f64 {
-    if labels.is_empty() {
-        return f64::NAN;
-    }
+/// An own metric over `margins`, as many a row as there are groups, and over the rows of all hosts.
+///
+/// # Errors
+/// When a host is gone.
+pub(crate) fn measure(
+    name: &str,
+    margins: &[f32],
+    labels: &[f32],
+    cluster: &Cluster,
+) -> Result<f64, TrainError> {
     match name {
-        "mse" => mean_squared_error(margins, labels),
-        "r2" => coefficient_of_determination(margins, labels),
-        _ => Confusion::new(&classes(margins, labels.len()), labels).measure(name),
+        "mse" | "r2" => {
+            let mut sums = Sums::of(margins, labels);
+            cluster.sum(&mut sums.0)?;
+            Ok(if name == "mse" { sums.mean_squared_error() } else { sums.determination() })
+        }
+        _ => {
+            let predicted = classes(margins, labels.len());
+            let greatest = predicted.iter().copied().chain(labels.iter().map(|label| *label as usize)).max();
+            let mut count = [greatest.map_or(0, |class| class + 1).max(2) as f64];
+            cluster.max(&mut count)?;
+            if count[0] > CLASSES_MAX as f64 {
+                return Ok(f64::NAN);
+            }
+            let mut confusion = Confusion::new(&predicted, labels, count[0] as usize);
+            cluster.sum(&mut confusion.counts)?;
+            Ok(confusion.measure(name))
+        }
     }
 }
 
-fn mean_squared_error(margins: &[f32], labels: &[f32]) -> f64 {
-    let squares = margins.iter().zip(labels).map(|(m, y)| (f64::from(*m) - f64::from(*y)).powi(2));
-    squares.sum::<f64>() / labels.len() as f64
-}
+/// Rows, labels, squared labels and squared errors, summed.
+struct Sums([f64; 4]);
 
-fn coefficient_of_determination(margins: &[f32], labels: &[f32]) -> f64 {
-    let mean = labels.iter().map(|y| f64::from(*y)).sum::<f64>() / labels.len() as f64;
-    let variance = labels.iter().map(|y| (f64::from(*y) - mean).powi(2)).sum::<f64>() / labels.len() as f64;
-    1.0 - mean_squared_error(margins, labels) / variance
+impl Sums {
+    fn of(margins: &[f32], labels: &[f32]) -> Self {
+        let mut sums = [labels.len() as f64, 0.0, 0.0, 0.0];
+        for (margin, label) in margins.iter().zip(labels) {
+            let (margin, label) = (f64::from(*margin), f64::from(*label));
+            sums[1] += label;
+            sums[2] += label * label;
+            sums[3] += (margin - label).powi(2);
+        }
+        Self(sums)
+    }
+
+    fn mean_squared_error(&self) -> f64 {
+        self.0[3] / self.0[0]
+    }
+
+    /// The share of the variance that is explained.
+    fn determination(&self) -> f64 {
+        let [rows, labels, squares, errors] = self.0;
+        1.0 - errors / (squares - labels * labels / rows)
+    }
 }
 
 /// The class of each row.
 fn classes(margins: &[f32], rows: usize) -> Vec<usize> {
-    let groups = margins.len() / rows;
+    let groups = margins.len() / rows.max(1);
     if groups == 1 {
         return margins.iter().map(|margin| usize::from(*margin > 0.0)).collect();
     }
@@ -169,7 +205,7 @@ fn classes(margins: &[f32], rows: usize) -> Vec<usize> {
 }
 
 /// Counts of one class.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 struct Counts {
     hits: f64,
     predicted: f64,
@@ -197,38 +233,46 @@ impl Counts {
 
 /// Hits, predictions and truths by class.
 struct Confusion {
-    classes: Vec<Counts>,
+    /// Three for each class, so that hosts can sum them.
+    counts: Vec<f64>,
 }
 
 impl Confusion {
-    fn new(predicted: &[usize], labels: &[f32]) -> Self {
-        let actual: Vec<usize> = labels.iter().map(|label| *label as usize).collect();
-        let count = predicted.iter().chain(&actual).max().map_or(0, |class| class + 1).max(2);
-        let mut classes = vec![Counts::default(); count];
-        for (&predicted, &actual) in predicted.iter().zip(&actual) {
-            classes[predicted].predicted += 1.0;
-            classes[actual].actual += 1.0;
-            classes[actual].hits += if predicted == actual { 1.0 } else { 0.0 };
+    fn new(predicted: &[usize], labels: &[f32], classes: usize) -> Self {
+        let mut counts = vec![0.0; 3 * classes];
+        for (&predicted, label) in predicted.iter().zip(labels) {
+            let actual = *label as usize;
+            counts[3 * predicted + 1] += 1.0;
+            counts[3 * actual + 2] += 1.0;
+            counts[3 * actual] += if predicted == actual { 1.0 } else { 0.0 };
         }
-        Self { classes }
+        Self { counts }
+    }
+
+    fn classes(&self) -> impl Iterator<Item = Counts> {
+        let counts = |of: &[f64]| Counts { hits: of[0], predicted: of[1], actual: of[2] };
+        self.counts.chunks_exact(3).map(counts)
+    }
+
+    fn positive(&self) -> Counts {
+        self.classes().nth(1).expect("there are at least two classes")
     }
 
     /// The mean over the classes that occur as prediction or truth.
     fn macro_mean(&self, of: fn(Counts) -> f64) -> f64 {
-        let seen: Vec<Counts> =
-            self.classes.iter().copied().filter(|c| c.predicted + c.actual > 0.0).collect();
+        let seen: Vec<Counts> = self.classes().filter(|c| c.predicted + c.actual > 0.0).collect();
         seen.iter().map(|counts| of(*counts)).sum::<f64>() / seen.len() as f64
     }
 
     /// The share of rows whose class is right, which is also micro-averaged precision, recall and F1.
     fn accuracy(&self) -> f64 {
-        let sum = |of: fn(&Counts) -> f64| self.classes.iter().map(of).sum::<f64>();
+        let sum = |of: fn(Counts) -> f64| self.classes().map(of).sum::<f64>();
         sum(|counts| counts.hits) / sum(|counts| counts.actual)
     }
 
     /// The mean recall of the classes that occur as truth.
     fn balanced_accuracy(&self) -> f64 {
-        let actual: Vec<Counts> = self.classes.iter().copied().filter(|counts| counts.actual > 0.0).collect();
+        let actual: Vec<Counts> = self.classes().filter(|counts| counts.actual > 0.0).collect();
         actual.iter().map(|counts| counts.recall()).sum::<f64>() / actual.len() as f64
     }
 
@@ -236,10 +280,10 @@ impl Confusion {
         match name {
             "balanced_accuracy" => self.balanced_accuracy(),
             "f1" | "f1_macro" => self.macro_mean(Counts::f1),
-            "f1_binary" => self.classes[1].f1(),
-            "precision" => self.classes[1].precision(),
+            "f1_binary" => self.positive().f1(),
+            "precision" => self.positive().precision(),
             "precision_macro" => self.macro_mean(Counts::precision),
-            "recall" => self.classes[1].recall(),
+            "recall" => self.positive().recall(),
             "recall_macro" => self.macro_mean(Counts::recall),
             _ => self.accuracy(),
         }
@@ -249,6 +293,10 @@ impl Confusion {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn measure(name: &str, margins: &[f32], labels: &[f32]) -> f64 {
+        super::measure(name, margins, labels, &Cluster::single()).expect("alone")
+    }
 
     #[test]
     fn own_metrics_of_two_classes() {
@@ -277,6 +325,30 @@ mod tests {
     fn own_metrics_of_numbers() {
         assert!((measure("mse", &[1.0, 3.0], &[0.0, 1.0]) - 2.5).abs() < 1e-12);
         assert!((measure("r2", &[1.0, 3.0], &[0.0, 1.0]) - (1.0 - 2.5 / 0.25)).abs() < 1e-12);
+    }
+
+    #[test]
+    fn two_hosts_measure_what_one_does() {
+        let (margins, labels) = ([2.0, 0.1, -1.0, 0.0, 3.0], [1.0, 0.0, 0.0, 1.0, 1.0]);
+        for name in OWN {
+            let at = |cluster: Cluster| {
+                let rows = if cluster.is_root() { 0..2 } else { 2..5 };
+                super::measure(name, &margins[rows.clone()], &labels[rows], &cluster).expect("both are there")
+            };
+            let (here, there) = std::thread::scope(|scope| {
+                let mut hosts = Cluster::for_tests(2).into_iter();
+                let other = hosts.next_back().expect("two hosts");
+                let other = scope.spawn(|| at(other));
+                (at(hosts.next().expect("two hosts")), other.join().expect("no panic"))
+            });
+            let alone = measure(name, &margins, &labels);
+            assert!(here == there && (here - alone).abs() < 1e-12, "{name}: {here} {there} {alone}");
+        }
+    }
+
+    #[test]
+    fn labels_that_are_no_classes_have_no_accuracy() {
+        assert!(measure("accuracy", &[0.5], &[1e9]).is_nan());
     }
 
     #[test]

@@ -28,13 +28,18 @@ impl EarlyStopping {
         Self { metric: metric.map(str::to_string), patience, best: None }
     }
 
-    /// Takes the metrics of `round`; gives whether training should end. The first of equal values is the best.
-    pub(crate) fn observe(&mut self, round: u32, metrics: &[Metric]) -> bool {
+    /// Goes on where it was.
+    pub(crate) fn resume(&mut self, best: Option<Best>) {
+        self.best = best;
+    }
+
+    /// Takes the metrics of `round`. The first of equal values is the best.
+    pub(crate) fn observe(&mut self, round: u32, metrics: &[Metric]) {
         let is_followed = |found: &&Metric| {
             let asked = self.metric.as_deref();
             found.channel == "validation" && asked.is_none_or(|asked| metric::is_same(&found.name, asked))
         };
-        let Some(followed) = metrics.iter().rfind(is_followed) else { return false };
+        let Some(followed) = metrics.iter().rfind(is_followed) else { return };
         let is_better = |best: &Best| match metric::is_maximised(&followed.name) {
             true => followed.value > best.value,
             false => followed.value < best.value,
@@ -42,7 +47,11 @@ impl EarlyStopping {
         if self.best.as_ref().is_none_or(is_better) {
             self.best = Some(Best { round, value: followed.value });
         }
-        self.best.as_ref().is_some_and(|best| round - best.round >= self.patience)
+    }
+
+    /// Whether training should end after `round`.
+    pub(crate) fn has_ended(&self, round: u32) -> bool {
+        self.best.as_ref().is_some_and(|best| round.saturating_sub(best.round) >= self.patience)
     }
 
     /// The best round so far.
@@ -73,7 +82,8 @@ mod tests {
         let mut stopping = EarlyStopping::new(asked, patience);
         let ends = |(round, value): (usize, &f64)| {
             let line = [metric("train", name, 0.0), metric("validation", name, *value)];
-            stopping.observe(round as u32, &line).then_some(round as u32)
+            stopping.observe(round as u32, &line);
+            stopping.has_ended(round as u32).then_some(round as u32)
         };
         let end = values.iter().enumerate().find_map(ends);
         (end, stopping.best().expect("at least one round").round)

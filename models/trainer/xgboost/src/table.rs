@@ -1,5 +1,5 @@
 //! XGBoost's hyperparameters: names, types, permitted sets, and the rules between them, as SageMaker's container has
-//! them. What this program does not do yet is refused here, by name.
+//! them.
 
 use crate::metric;
 use estimator::TrainError;
@@ -18,9 +18,6 @@ macro_rules! int {
 const FROM_0: Kind = Kind::Float(Interval::at_least(0.0));
 const FROM_0_TO_1: Kind = Kind::Float(Interval::closed(0.0, 1.0));
 const ABOVE_0_TO_1: Kind = Kind::Float(Interval::above_to(0.0, 1.0));
-
-/// Objectives that need query groups, which no channel carries yet.
-const RANKING: &[&str] = &["rank:pairwise", "rank:ndcg", "rank:map"];
 
 const OBJECTIVES: &[&str] = &[
     "reg:squarederror",
@@ -104,7 +101,8 @@ pub(crate) const TABLE: &[Hyperparameter] = &[
         Role::Library,
     ),
     line("normalize_type", Kind::Choice(&["tree", "forest"]), Some("tree"), Role::Library),
-    line("nthread", int!(1), None, Role::Library),
+    // No default here: as many threads as the job may use.
+    line("nthread", int!(1), None, Role::Trainer),
     line("num_parallel_tree", int!(1), Some("1"), Role::Library),
     line("objective", Kind::Choice(OBJECTIVES), Some("reg:squarederror"), Role::Trainer),
     line("one_drop", int!(0, 1), Some("0"), Role::Library),
@@ -117,11 +115,11 @@ pub(crate) const TABLE: &[Hyperparameter] = &[
     line("prob_buffer_row", Kind::Float(Interval::above(1.0)), None, Role::WithoutEffect),
     line("process_type", Kind::Choice(&["default", "update"]), Some("default"), Role::Trainer),
     line("rate_drop", FROM_0_TO_1, Some("0"), Role::Library),
-    line("refresh_leaf", int!(0, 1), Some("1"), Role::WithoutEffect),
+    line("refresh_leaf", int!(0, 1), Some("1"), Role::Trainer),
     line("sample_type", Kind::Choice(&["uniform", "weighted"]), Some("uniform"), Role::Library),
     line("sampling_method", Kind::Choice(&["uniform", "gradient_based"]), Some("uniform"), Role::Library),
-    // A model is always saved on termination: the container contract asks for it.
-    line("save_model_on_termination", Kind::Flag, Some("true"), Role::WithoutEffect),
+    // No default here: a model is saved on termination, as the container contract asks, unless this says false.
+    line("save_model_on_termination", Kind::Flag, None, Role::Trainer),
     line("scale_pos_weight", Kind::Float(Interval::above(0.0)), Some("1"), Role::Library),
     line("seed", int!(-2_147_483_647_i64, 2_147_483_646_i64), Some("0"), Role::Library),
     line("single_precision_histogram", Kind::Flag, Some("false"), Role::WithoutEffect),
@@ -135,11 +133,11 @@ pub(crate) const TABLE: &[Hyperparameter] = &[
         Role::Trainer,
     ),
     line("tweedie_variance_power", Kind::Float(Interval::open(1.0, 2.0)), Some("1.5"), Role::Library),
-    line("updater", Kind::Words(UPDATERS), None, Role::Library),
+    line("updater", Kind::Words(UPDATERS), None, Role::Trainer),
     line("use_dask_gpu_training", Kind::Flag, Some("false"), Role::Trainer),
     line("verbosity", int!(0, 3), Some("1"), Role::Library),
     line("_kfold", int!(2), None, Role::Trainer),
-    line("_num_cv_round", int!(1), None, Role::Trainer),
+    line("_num_cv_round", int!(1), Some("1"), Role::Trainer),
     line("_tuning_objective_metric", Kind::Form("validation:<metric>"), None, Role::Trainer),
 ];
 
@@ -166,27 +164,30 @@ pub(crate) fn check(values: &Hyperparameters) -> Result<(), TrainError> {
             "hyperparameter num_round is required: expected a whole number of at least 1",
         ));
     }
-    refuse_what_is_not_done(values)?;
+    check_run(values)?;
     check_objective(values)?;
     check_constraints(values)?;
     check_updater(values)
 }
 
-fn refuse_what_is_not_done(values: &Hyperparameters) -> Result<(), TrainError> {
+/// How the run goes: folds, updates, machines.
+fn check_run(values: &Hyperparameters) -> Result<(), TrainError> {
     let refused =
         |name: &str, reason: &str| Err(TrainError::client(format!("hyperparameter {name}: {reason}")));
-    for name in ["_kfold", "_num_cv_round"] {
-        if values.given(name).is_some() {
-            return refused(name, "repeated k-fold training is not done by this version; leave it out");
-        }
+    if values.given("_num_cv_round").is_some() && values.given("_kfold").is_none() {
+        return refused("_num_cv_round", "expected with _kfold, found it alone");
     }
-    if values.text("process_type") == Some("update") {
+    let is_update = values.word("process_type") == "update";
+    if is_update && values.word("booster") == "gblinear" {
         return refused(
             "process_type",
-            "expected default: updating an earlier model is not done by this version",
+            "expected default with booster gblinear, which has no trees to update",
         );
     }
-    if values.text("use_dask_gpu_training") == Some("true") {
+    if is_update && values.given("_kfold").is_some() {
+        return refused("process_type", "expected default with _kfold, which trains each model anew");
+    }
+    if values.flag("use_dask_gpu_training") == Some(true) {
         return refused("use_dask_gpu_training", "expected false: training runs on the CPU");
     }
     Ok(())
@@ -194,9 +195,9 @@ fn refuse_what_is_not_done(values: &Hyperparameters) -> Result<(), TrainError> {
 
 fn check_objective(values: &Hyperparameters) -> Result<(), TrainError> {
     let objective = values.text("objective").expect("it has a default");
-    if RANKING.contains(&objective) {
+    if objective.starts_with("rank:") && values.given("_kfold").is_some() {
         return Err(TrainError::client(format!(
-            "hyperparameter objective: {objective} needs query groups, which the channels do not carry in this version"
+            "hyperparameter _kfold: expected an objective without query groups, found {objective}"
         )));
     }
     match (objective.starts_with("multi:"), values.given("num_class")) {
@@ -235,18 +236,30 @@ fn check_constraints(values: &Hyperparameters) -> Result<(), TrainError> {
     Ok(())
 }
 
+/// Names that XGBoost no longer has: what they did, its tree methods do.
+const RETIRED_UPDATERS: &[(&str, &str)] =
+    &[("distcol", "grow_colmaker"), ("grow_skmaker", "grow_histmaker"), ("sync", "no word")];
+
 fn check_updater(values: &Hyperparameters) -> Result<(), TrainError> {
     const LINEAR: &[&str] = &["shotgun", "coord_descent"];
+    const REFRESHING: &[&str] = &["refresh", "prune"];
     let Some(updaters) = values.given("updater") else { return Ok(()) };
     let updaters: Vec<&str> = updaters.split(',').collect();
+    let is_update = values.word("process_type") == "update";
+    let retired = RETIRED_UPDATERS.iter().find(|(name, _)| updaters.contains(name));
     let expected = match values.text("booster") {
         Some("gblinear") if updaters.len() == 1 && LINEAR.contains(&updaters[0]) => None,
-        Some("gblinear") => Some("one of shotgun, coord_descent with booster gblinear"),
+        Some("gblinear") => Some("one of shotgun, coord_descent with booster gblinear".to_owned()),
         _ if updaters.iter().any(|updater| LINEAR.contains(updater)) => {
-            Some("booster gblinear with shotgun, coord_descent")
+            Some("booster gblinear with shotgun, coord_descent".to_owned())
         }
-        _ if updaters.contains(&"refresh") => Some("process_type update with refresh"),
-        _ => None,
+        _ if is_update && updaters.iter().any(|updater| !REFRESHING.contains(updater)) => {
+            Some("refresh, prune with process_type update".to_owned())
+        }
+        _ if !is_update && updaters.contains(&"refresh") => {
+            Some("process_type update with refresh".to_owned())
+        }
+        _ => retired.map(|(name, now)| format!("{now} in place of {name}, which XGBoost no longer has")),
     };
     match expected {
         Some(expected) => Err(TrainError::client(format!(
@@ -280,6 +293,10 @@ mod tests {
         check(&[("objective", "binary:logistic"), ("eval_metric", "auc,error@0.7")]);
         check(&[("monotone_constraints", "(1,-1)"), ("tree_method", "hist")]);
         check(&[("booster", "gblinear"), ("updater", "shotgun")]);
+        check(&[("process_type", "update"), ("updater", "refresh,prune"), ("refresh_leaf", "0")]);
+        check(&[("updater", "grow_colmaker,prune")]);
+        check(&[("_kfold", "5"), ("_num_cv_round", "2")]);
+        check(&[("objective", "rank:map"), ("eval_metric", "ndcg@5-,map,auc")]);
         check(&[("seed", "-2147483647"), ("_tuning_objective_metric", "validation:rmse")]);
     }
 
@@ -295,7 +312,8 @@ mod tests {
         check(&[("eta", "1.5")], "eta: expected a number in [0, 1]");
         check(&[("objective", "multi:softmax")], "num_class is required");
         check(&[("num_class", "3")], "num_class: expected only with multi:");
-        check(&[("objective", "rank:ndcg")], "needs query groups");
+        check(&[("objective", "rank:ndcg"), ("_kfold", "2")], "without query groups, found rank:ndcg");
+        check(&[("eval_metric", "ndcg@5")], "an objective rank:* with ndcg");
         check(&[("eval_metric", "auc")], "auc");
         check(&[("eval_metric", "aft-nloglik")], "survival:aft");
         check(&[("eval_metric", "nonsense")], "nonsense");
@@ -306,9 +324,16 @@ mod tests {
         );
         check(&[("updater", "shotgun")], "booster gblinear");
         check(&[("updater", "refresh")], "process_type update");
-        check(&[("process_type", "update")], "updating an earlier model");
+        check(
+            &[("process_type", "update"), ("updater", "grow_colmaker")],
+            "refresh, prune with process_type",
+        );
+        check(&[("process_type", "update"), ("_kfold", "2")], "trains each model anew");
+        check(&[("process_type", "update"), ("booster", "gblinear")], "no trees to update");
+        check(&[("updater", "distcol,prune")], "expected grow_colmaker in place of distcol");
         check(&[("use_dask_gpu_training", "true")], "runs on the CPU");
-        check(&[("_kfold", "5")], "k-fold");
+        check(&[("_kfold", "1")], "_kfold: expected a whole number of at least 2");
+        check(&[("_num_cv_round", "2")], "expected with _kfold");
         check(&[("seed", "-2147483648")], "seed: expected a whole number");
     }
 

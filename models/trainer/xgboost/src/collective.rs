@@ -1,0 +1,60 @@
+//! Several hosts train one model by XGBoost's own collective: host 0 runs its tracker, all join, and from then on every sum
+//! that XGBoost takes over rows is over the rows of all hosts. Trees are equal on all hosts; next to one host's over the same
+//! rows they differ by the rounding of f32 histograms and by where quantile cuts fall, since each host sketches its own rows.
+
+use std::sync::Arc;
+
+use estimator::{Job, TrainError};
+use serde_json::{Value, json};
+
+use crate::ffi::{Library, Membership, Tracker};
+
+/// Seconds that a host waits for another within an operation. Reason: hosts may differ widely in what they read before the
+/// first, and a host that is gone closes its connections at once.
+const WAIT_S: u64 = 1800;
+
+/// This host among the others, as long as it lives.
+#[derive(Debug)]
+pub(crate) struct Hosts {
+    // In this order: host 0 leaves before it takes the tracker down.
+    _membership: Membership,
+    _tracker: Option<Tracker>,
+}
+
+impl Hosts {
+    /// Joins; `None` for one host alone.
+    ///
+    /// # Errors
+    /// When the hosts do not meet.
+    pub(crate) fn join(library: &Arc<Library>, job: &Job) -> Result<Option<Self>, TrainError> {
+        let Some(address) = job.cluster.root_address() else { return Ok(None) };
+        let tracker = job.cluster.is_root().then(|| {
+            let config = json!({
+                "dmlc_communicator": "rabit",
+                "host": address.to_string(),
+                "n_workers": job.cluster.size(),
+                "port": 0,
+                // By task id, which is the rank here, so that both orders are one.
+                "sortby": 1,
+                "timeout": WAIT_S,
+            });
+            Tracker::start(library, &config.to_string())
+        });
+        let started = tracker.transpose();
+        // Others wait for these bytes, so that a failure is told to them before it is returned.
+        let arguments = match &started {
+            Ok(Some(tracker)) => tracker.worker_arguments()?.into_bytes(),
+            Ok(None) | Err(_) => Vec::new(),
+        };
+        let arguments = job.cluster.broadcast(arguments)?;
+        let tracker = started?;
+        let text = String::from_utf8_lossy(&arguments);
+        let mut config: Value = serde_json::from_str(&text)
+            .map_err(|_| TrainError::Internal("host 0 could not start XGBoost's tracker".into()))?;
+        config["dmlc_communicator"] = json!("rabit");
+        config["dmlc_task_id"] = json!(format!("{:08}", job.cluster.rank()));
+        config["dmlc_timeout"] = json!(WAIT_S);
+        let membership = Membership::join(library, &config.to_string())?;
+        Ok(Some(Self { _membership: membership, _tracker: tracker }))
+    }
+}
