@@ -186,6 +186,7 @@ fn hyper_lives_in_http() {
     never("server/src", &["hyper::", "hyper_util::", "http_body_util::"], &["http"]);
     never("server/objects/src", &["hyper::", "hyper_util::"], &[]);
     never("server/telemetry/src", &["hyper::", "tokio::"], &[]);
+    never("server/training/src", &["hyper::", "hyper_util::", "http::", "std::env", "env::var"], &[]);
 }
 
 #[test]

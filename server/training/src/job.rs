@@ -10,7 +10,8 @@ use crate::channel::Channel;
 pub const HOSTS_MAX: usize = 8;
 
 /// Which variables of our own environment a program may have: what it takes to find programs and libraries and to write text.
-/// Everything else stays with us, since credentials are in it.
+/// Everything else stays with us, since credentials are in it. The last five are a container engine's alone
+/// ([`crate::ENGINE_INHERITED`]).
 pub const INHERITED: &[&str] = &[
     "PATH",
     "HOME",
@@ -23,6 +24,11 @@ pub const INHERITED: &[&str] = &[
     "VIRTUAL_ENV",
     "CLARY_NATIVE",
     "CLARY_XGBOOST_LIB",
+    "DOCKER_HOST",
+    "DOCKER_CONFIG",
+    "DOCKER_CONTEXT",
+    "CONTAINER_HOST",
+    "XDG_RUNTIME_DIR",
 ];
 
 /// How long a program has between SIGTERM and SIGKILL. Reason: the platform's own.
@@ -50,8 +56,7 @@ pub struct Job {
     pub hyperparameters: BTreeMap<String, String>,
     /// `Environment`.
     pub environment: BTreeMap<String, String>,
-    /// What of our own environment programs get: those of [`INHERITED`] that are set, and those of
-    /// [`crate::ENGINE_INHERITED`], which only a container engine gets.
+    /// What of our own environment programs get: those of [`INHERITED`] that are set.
     pub inherited: BTreeMap<String, String>,
     /// The data.
     pub channels: Vec<Channel>,

@@ -135,7 +135,7 @@ async fn files(
     let chosen = order(&unshuffled, objects.len(), host.number, hosts, 0);
     let chosen: Vec<Object> = chosen.into_iter().map(|index| objects[index].clone()).collect();
     let folder = host.data().join(&channel.name);
-    let made = tokio::fs::create_dir_all(&folder).await;
+    let made = std::fs::create_dir_all(&folder);
     made.map_err(|error| Failure::Internal(format!("{}: {error}", folder.display())))?;
     download(&chosen, &folder, budget).await.map(drop)
 }

@@ -146,7 +146,8 @@ impl Run {
 
     async fn prepare(&self) -> Result<Prepared, Halt> {
         let (job, hosts) = (&self.job, &self.hosts);
-        let checkpoints = self.unless_ended(prepare::folders(job, hosts)).await?;
+        // To its end: what makes folders cannot be called back, and must not make them behind our removal.
+        let checkpoints = prepare::folders(job, hosts).await?;
         let (definitions, folder) = (Arc::clone(job), job.folder.clone());
         let metrics = blocking(move || Metrics::new(&definitions.metric_definitions, &folder)).await?;
         let metrics = metrics.map_err(|error| Failure::Internal(format!("metrics.jsonl: {error}")))?;

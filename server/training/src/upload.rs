@@ -12,6 +12,7 @@ use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload, WriteMultipart}
 use rustix::fs::OFlags;
 use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;
+use tokio::runtime::Handle;
 
 use crate::failure::Failure;
 use crate::stores::{Place, Stores};
@@ -103,14 +104,21 @@ impl Target {
         }
         let part_bytes = PART_BYTES_MIN.max(size.div_ceil(PARTS_MAX)) as usize;
         let upload = self.store.put_multipart(key).await?;
-        let mut upload = WriteMultipart::new_with_chunk_size(upload, part_bytes);
-        match parts(&mut upload, &mut file, part_bytes).await {
-            // Aborts by itself when it fails.
-            Ok(()) => upload.finish().await.map(drop).map_err(PutError::from),
-            Err(error) => {
-                let _ = upload.abort().await;
-                Err(error)
-            }
+        let mut upload = Upload(Some(WriteMultipart::new_with_chunk_size(upload, part_bytes)));
+        parts(upload.0.as_mut().expect("it is taken below"), &mut file, part_bytes).await?;
+        // Aborts by itself when it fails.
+        upload.0.take().expect("it is taken once").finish().await?;
+        Ok(())
+    }
+}
+
+/// An upload in parts. Dropped before its end, it is aborted: stores keep parts for ever otherwise.
+struct Upload(Option<WriteMultipart>);
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        if let (Some(upload), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
+            runtime.spawn(upload.abort());
         }
     }
 }

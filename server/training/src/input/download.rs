@@ -1,12 +1,13 @@
 //! Objects into files, for programs that read files.
 
 use std::collections::HashSet;
+use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use tokio::fs;
+use tokio::fs::File;
 use tokio::io::AsyncWriteExt as _;
 
 use super::Object;
@@ -107,10 +108,12 @@ async fn write(object: &Object, file: &Path, budget: &Budget) -> Result<u64, Bro
     })?;
     let size = answer.meta.size;
     budget.take(size).map_err(Broken::For)?;
+    // Names are made at once, not by another thread: one that makes them after a download was given up would make them behind the
+    // removal of the job's folder.
     if let Some(folder) = file.parent() {
-        fs::create_dir_all(folder).await.map_err(disk)?;
+        fs::create_dir_all(folder).map_err(disk)?;
     }
-    let mut output = fs::File::create(file).await.map_err(disk)?;
+    let mut output = File::from_std(fs::File::create(file).map_err(disk)?);
     let (mut stream, mut written) = (answer.into_stream(), 0);
     while let Some(piece) =
         stream.try_next().await.map_err(|error| give_back(budget, size, error.to_string()))?
