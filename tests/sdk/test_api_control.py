@@ -490,4 +490,4 @@ def test_an_image_that_is_not_served_fails_the_endpoint(clients, sagemaker, url)
 
 
 def test_an_operation_of_a_later_day_says_so(sagemaker):
-    refused(sagemaker.list_training_jobs, "UnknownOperationException", "ListTrainingJobs", status=None)
+    refused(sagemaker.list_processing_jobs, "UnknownOperationException", "ListProcessingJobs", status=None)

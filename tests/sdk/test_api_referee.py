@@ -38,14 +38,17 @@ GOOD = [
     "arn:aws:iam::000000000000:role/clary", "arn:aws:sagemaker:us-east-1:000000000000:model/m",
     "arn:aws:sns:us-east-1:000000000000:topic", "arn:aws:sagemaker:us-east-1:000000000000:mlflow-tracking-server/m",
     "arn:aws:application-autoscaling:us-east-1:000000000000:scalable-target/a", "/opt/ml/model",
-    "arn:aws:kms:us-east-1:000000000000:key/a",
+    "arn:aws:kms:us-east-1:000000000000:key/a", "arn:aws:lambda:us-east-1:000000000000:function:f",
+    "fs-0123456789", "1K", *("arn:aws:sagemaker:us-east-1:000000000000:" + resource for resource in (
+        "hub-content/h/DataSet/d", "hub-content/h/Model/m", "training-plan/p", "model-package-group/g", "model-package/g",
+    )),
 ]
 BAD = ["\n", " ", "é", "#", "a b", "-", ":a", "\u0001", "*", "x y\n"]
 
 # Java's classes, which Python's engine does not know.
 JAVA = [
     (r"\p{L}", "a-zA-Z"), (r"\p{Z}", " "), (r"\p{N}", "0-9"), (r"\p{Print}", r"[\x20-\x7e]"), (r"\p{Alnum}", "a-zA-Z0-9"),
-    (r"\uD800\uDC00-\uDBFF\uDFFF", "\U00010000-\U0010ffff"), (r"\w", "a-zA-Z0-9_"),
+    (r"\uD800\uDC00-\uDBFF\uDFFF", "\U00010000-\U0010ffff"),
 ]
 
 # Longer than this no request is made to be too long. Reason: bodies of these services end at a few megabytes.
@@ -309,6 +312,37 @@ def names(items, member):
     return [item[member] for item in items]
 
 
+def check_training_jobs(clients, tags):
+    """A job that completes, and one that is told to stop."""
+    sagemaker = clients.sagemaker
+    rows = "".join(f"{number % 2},{number % 2},{number}\n" for number in range(50))
+    clients.s3.put_object(Bucket=hosting.BUCKET, Key="referee/train/rows.csv", Body=rows)
+    source = {"S3DataType": "S3Prefix", "S3Uri": f"s3://{hosting.BUCKET}/referee/train/"}
+    request = {
+        "RoleArn": hosting.ROLE,
+        "AlgorithmSpecification": {"TrainingImage": hosting.XGBOOST_IMAGE, "TrainingInputMode": "File"},
+        "HyperParameters": {"num_round": "2"},
+        "InputDataConfig": [{"ChannelName": "train", "ContentType": "text/csv", "DataSource": {"S3DataSource": source}}],
+        "OutputDataConfig": {"S3OutputPath": f"s3://{hosting.BUCKET}/referee/trained"},
+        "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
+    }
+    made = sagemaker.create_training_job(TrainingJobName="shape", Tags=tags, **request)
+    wait = sagemaker.get_waiter("training_job_completed_or_stopped").wait
+    wait(TrainingJobName="shape", WaiterConfig=hosting.WAITER)
+    described = sagemaker.describe_training_job(TrainingJobName="shape")
+    assert described["TrainingJobStatus"] == "Completed" and described["TrainingJobArn"] == made["TrainingJobArn"]
+    assert described["FinalMetricDataList"] and described["SecondaryStatusTransitions"][-1]["Status"] == "Completed"
+    found = sagemaker.search(Resource="TrainingJob")["Results"][0]["TrainingJob"]
+    assert found["TrainingJobName"] == "shape" and found["Tags"] == tags
+    sagemaker.create_training_job(TrainingJobName="shape-2", **{**request, "HyperParameters": {"num_round": "1000000"}})
+    sagemaker.update_training_job(TrainingJobName="shape-2", ProfilerConfig={"DisableProfiler": True})
+    sagemaker.stop_training_job(TrainingJobName="shape-2")
+    wait(TrainingJobName="shape-2", WaiterConfig=hosting.WAITER)
+    assert names(sagemaker.list_training_jobs(StatusEquals="Stopped")["TrainingJobSummaries"], "TrainingJobName") == ["shape-2"]
+    for name in ("shape", "shape-2"):
+        sagemaker.delete_training_job(TrainingJobName=name)
+
+
 def test_every_answer_has_its_shape(server, booster):
     """All served operations of the control plane, by a real client whose answers are held to their shapes."""
     seen = set()
@@ -383,7 +417,8 @@ def test_every_answer_has_its_shape(server, booster):
     assert sagemaker.add_tags(ResourceArn=resource, Tags=[{"Key": "b", "Value": ""}])["Tags"] == [{"Key": "b", "Value": ""}, *tags]
     sagemaker.delete_tags(ResourceArn=resource, TagKeys=["b"])
     assert sagemaker.list_tags(ResourceArn=resource)["Tags"] == tags
-    for kind in ["Endpoint", "Model", "ModelPackageGroup"]:
+    check_training_jobs(clients, tags)
+    for kind in ["Endpoint", "Model", "ModelPackageGroup", "TrainingJob"]:
         sagemaker.search(Resource=kind)
     assert sagemaker.list_monitoring_schedules()["MonitoringScheduleSummaries"] == []
     assert sagemaker.list_aliases(ImageName="x")["SageMakerImageVersionAliases"] == []
