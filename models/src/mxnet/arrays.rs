@@ -150,14 +150,24 @@ impl<'a> Input<'a> {
         if rank == 0 || rank > RANK_MAX {
             return Err(self.fault(format!("expected 1 to {RANK_MAX} sides, found {rank}")));
         }
-        (0..rank).map(|_| self.side()).collect()
+        (0..rank).map(|_| self.side(1)).collect()
     }
 
-    fn side(&mut self) -> Result<usize, LoadError> {
+    /// Sides of which the first may be 0: as many rows as are stored.
+    fn stored_shape(&mut self) -> Result<Vec<usize>, LoadError> {
+        let rank = self.half("the rank")?;
+        if rank == 0 || rank > RANK_MAX {
+            return Err(self.fault(format!("expected 1 to {RANK_MAX} sides, found {rank}")));
+        }
+        (0..rank).map(|side| self.side(usize::from(side > 0))).collect()
+    }
+
+    fn side(&mut self, least: usize) -> Result<usize, LoadError> {
         let side = self.word("a side")?;
-        let valid = usize::try_from(side).ok().filter(|side| (1..=u32::MAX as usize).contains(side));
-        valid
-            .ok_or_else(|| self.fault(format!("expected a side of at least 1, found {}", side.cast_signed())))
+        let valid = usize::try_from(side).ok().filter(|side| (least..=u32::MAX as usize).contains(side));
+        valid.ok_or_else(|| {
+            self.fault(format!("expected a side of at least {least}, found {}", side.cast_signed()))
+        })
     }
 
     fn array(&mut self) -> Result<Array, LoadError> {
@@ -186,19 +196,20 @@ impl<'a> Input<'a> {
 
     /// Rows that are stored, and their places; the others are 0.
     fn row_sparse(&mut self) -> Result<Array, LoadError> {
-        let stored = self.shape()?;
+        // Its number of rows may be that of before the last change, which MXNet makes later: the indices' counts.
+        let mut stored = self.stored_shape()?;
         let shape = self.shape()?;
         self.take(8, "the device")?;
         let kind = self.half("the type")?;
         let index_kind = self.half("the type of the indices")?;
-        let index_shape = self.shape()?;
-        if index_kind != TYPE_I64 || index_shape != stored[..1] || stored[1..] != shape[1..] {
+        let index_shape = self.stored_shape()?;
+        if index_kind != TYPE_I64 || index_shape.len() != 1 || stored[1..] != shape[1..] {
             return Err(self.fault(format!(
-                "expected {} row numbers of type {TYPE_I64} for rows like {shape:?}, found shape {index_shape:?} of type \
-                 {index_kind} for {stored:?}",
-                stored[0]
+                "expected row numbers of type {TYPE_I64} for rows like those of {shape:?}, found shape {index_shape:?} of \
+                 type {index_kind} for {stored:?}"
             )));
         }
+        stored[0] = index_shape[0];
         let rows = self.values(kind, &stored)?;
         let width: usize = shape[1..].iter().product();
         let length = shape[0].checked_mul(width).filter(|&length| length <= UNFOLDED_VALUES_MAX);

@@ -47,6 +47,13 @@ fn entries(bytes: &[u8]) -> Result<Vec<Entry<'_>>, String> {
     let from = bytes.len().saturating_sub(END_BYTES + COMMENT_BYTES_MAX);
     let end = bytes[from..].windows(END.len()).rposition(|window| window == END);
     let end = end.ok_or("expected the end of a central directory, found none")? + from;
+    let comment = usize::from(half(bytes, end + 20)?);
+    if bytes.len() != end + END_BYTES + comment {
+        return Err(format!(
+            "expected the end after a comment of {comment} bytes, found {} bytes",
+            bytes.len()
+        ));
+    }
     let count = usize::from(half(bytes, end + 10)?);
     if count > MEMBERS_MAX {
         return Err(format!("expected at most {MEMBERS_MAX} members, found {count}"));
