@@ -8,7 +8,7 @@ use crate::LoadError;
 /// The member's name.
 pub(crate) const FILE_NAME: &str = "model.safetensors";
 
-/// The most bytes of the JSON header. Reason: our artifacts hold at most three tensors, of about 100 bytes each there.
+/// The most bytes of the JSON header. Reason: our artifacts hold at most nine tensors, of about 100 bytes each there.
 const HEADER_BYTES_MAX: u64 = 64 << 10;
 
 /// The tensors of one file, taken by name.
@@ -95,6 +95,14 @@ impl<'a> Tensors<'a> {
             ));
         }
         Ok(tensor.data().as_chunks::<N>().0.iter().map(|bytes| read(*bytes)).collect())
+    }
+
+    /// The sides of a tensor of that type, none of which is 0.
+    pub(crate) fn sides<const R: usize>(&self, name: &str, dtype: Dtype) -> Result<[usize; R], LoadError> {
+        let tensor = self.tensors.tensor(name).map_err(|_| {
+            refuse(self.file, format!("tensor {name}: expected among {}, found none", self.known.join(", ")))
+        })?;
+        self.shape(name, &tensor, dtype)
     }
 
     fn shape<const R: usize>(
