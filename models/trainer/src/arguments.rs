@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-use estimator::{
-    Channel, Estimator, InputMode, NativeLibraries, Selection, TrainError, training_content_type,
-};
+use estimator::{Channel, Estimator, InputMode, NativeLibraries, Resources, Selection, TrainError};
 
+use crate::contract::content_type_of;
 use crate::holdout::Holdout;
+use crate::machine;
 
 /// The word that stands for the container contract.
 pub(crate) const CONTAINER_WORD: &str = "train";
@@ -55,6 +55,21 @@ pub(crate) struct Arguments {
     /// Container contract: what stands for /opt/ml
     #[arg(long, value_name = "DIR", env = "SAGEMAKER_BASE_DIR", default_value = "/opt/ml")]
     pub(crate) base_dir: PathBuf,
+    /// Threads that compute at once [default: the machine's]
+    #[arg(long, value_name = "N", env = "CLARY_THREADS")]
+    threads: Option<usize>,
+    /// Memory that training may use, in MiB [default: the machine's]
+    #[arg(long, value_name = "MIB", conflicts_with = "memory_bytes")]
+    memory_mb: Option<u64>,
+    /// The same in bytes, as a platform says it
+    #[arg(long, hide = true, env = "CLARY_MEMORY_BYTES")]
+    memory_bytes: Option<u64>,
+    /// Container contract, several hosts: where host 0 listens [default: its name, port 7777]
+    #[arg(long, hide = true, env = "CLARY_COLLECTIVE_ADDRESS")]
+    collective_address: Option<String>,
+    /// Container contract, several hosts: the job's name, which tells its hosts from others
+    #[arg(long, hide = true, env = "TRAINING_JOB_NAME", default_value = "")]
+    job_name: String,
     /// Container contract: the algorithm
     #[arg(long, value_name = "NAME", env = "CLARY_ALGORITHM", default_value = "xgboost")]
     pub(crate) algorithm: String,
@@ -73,6 +88,25 @@ impl Arguments {
     /// Where XGBoost's library is looked for.
     pub(crate) fn library_search(&self) -> NativeLibraries {
         NativeLibraries { xgboost: self.xgboost_lib.clone(), folder: self.native_dir.clone() }
+    }
+
+    /// What may be used of the machine.
+    ///
+    /// # Errors
+    /// When it is said to be nothing, or too much.
+    pub(crate) fn resources(&self) -> Result<Resources, TrainError> {
+        let from_flag = self.memory_mb.map(|mib| mib.saturating_mul(1 << 20));
+        machine::resources(self.threads, from_flag.or(self.memory_bytes), std::env::temp_dir())
+    }
+
+    /// Where host 0 listens, if that is said.
+    pub(crate) fn collective_address(&self) -> Option<&str> {
+        self.collective_address.as_deref().filter(|address| !address.is_empty())
+    }
+
+    /// The job's name.
+    pub(crate) fn job_name(&self) -> &str {
+        &self.job_name
     }
 
     /// The job that the flags describe.
@@ -94,7 +128,7 @@ impl Arguments {
             let channel = Channel {
                 name: rule.name,
                 path: local_path(name, path)?,
-                content_type: training_content_type(content_type, rule.labels)?,
+                content_type: content_type_of(rule, content_type)?,
                 labels: rule.labels,
                 mode: InputMode::File,
                 selection: Selection::All,

@@ -1,14 +1,22 @@
 //! SageMaker's training-container contract: configuration and channels below `/opt/ml/input`, the model into
 //! `/opt/ml/model`, the reason of a failure into `/opt/ml/output/failure`.
 
+mod channels;
+mod hosts;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use estimator::{Channel, ChannelRule, Estimator, InputMode, Selection, TrainError, training_content_type};
+use estimator::{Channel, Checkpoints, Estimator, TrainError};
 
+pub(crate) use self::channels::{MODEL_CHANNEL, content_type_of};
+pub(crate) use self::hosts::Hosts;
+
+/// What the base folder is unless `SAGEMAKER_BASE_DIR` says.
+const STANDARD_BASE: &str = "/opt/ml";
 /// The most bytes of a configuration file. Reason: 100 hyperparameters of 2,500 characters are 250 kB.
 const CONFIGURATION_BYTES_MAX: u64 = 1 << 20;
 /// The most hyperparameters, the platform's own limit.
@@ -56,45 +64,37 @@ impl Contract {
         object.into_iter().map(text).collect()
     }
 
-    /// Refuses what needs several machines.
-    pub(crate) fn check_resources(&self) -> Result<(), TrainError> {
-        let Some(object) = self.configuration("resourceconfig.json")? else { return Ok(()) };
-        match object.get("hosts").and_then(Value::as_array).map_or(1, Vec::len) {
-            0 | 1 => Ok(()),
-            count => Err(TrainError::client(format!(
-                "expected one instance, found {count} hosts in resourceconfig.json"
-            ))),
-        }
+    /// The hosts of `resourceconfig.json`; one alone when there is no such file.
+    pub(crate) fn hosts(&self) -> Result<Hosts, TrainError> {
+        Hosts::read(&self.configuration("resourceconfig.json")?.unwrap_or_default())
     }
 
     /// The channels that are there, by name; `inputdataconfig.json` may be absent, and then the folders say.
     pub(crate) fn channels(&self, estimator: &Estimator) -> Result<BTreeMap<String, Channel>, TrainError> {
         let described = self.configuration("inputdataconfig.json")?.unwrap_or_default();
-        let data = self.base.join("input/data");
-        for name in described.keys().cloned().chain(folders(&data)) {
-            if estimator.channel(&name).is_none() {
-                let known: Vec<&str> = estimator.channels.iter().map(|rule| rule.name).collect();
-                return Err(TrainError::client(format!(
-                    "unknown channel {name:?}: expected {}",
-                    known.join(", ")
-                )));
-            }
-        }
-        let mut channels = BTreeMap::new();
-        for rule in estimator.channels {
-            let path = data.join(rule.name);
-            let settings = described.get(rule.name);
-            if settings.is_some() || path.exists() {
-                channels.insert(rule.name.to_owned(), channel(rule, path, settings, estimator)?);
-            } else if rule.is_required {
-                return Err(TrainError::client(format!(
-                    "channel {} is required: expected files in {}",
-                    rule.name,
-                    path.display()
-                )));
-            }
-        }
-        Ok(channels)
+        channels::read(&self.base.join("input/data"), &described, estimator)
+    }
+
+    /// The earlier artifact of the channel `model`, packed as it came or unpacked.
+    pub(crate) fn earlier_model(&self) -> Option<PathBuf> {
+        let folder = self.base.join("input/data").join(MODEL_CHANNEL);
+        let packed = folder.join("model.tar.gz");
+        [packed, folder].into_iter().find(|path| path.exists())
+    }
+
+    /// Where checkpoints are kept: where `checkpointconfig.json` says, or in the usual folder if it is there.
+    pub(crate) fn checkpoints(&self, host: &str) -> Result<Checkpoints, TrainError> {
+        let usual = self.base.join("checkpoints");
+        let Some(object) = self.configuration("checkpointconfig.json")? else {
+            return Ok(if usual.is_dir() { Checkpoints::new(&usual, host) } else { Checkpoints::none() });
+        };
+        let stated = object.get("LocalPath").and_then(Value::as_str).filter(|path| !path.is_empty());
+        // What stands for /opt/ml stands for it here too.
+        let folder = stated.map_or(usual, |path| match Path::new(path).strip_prefix(STANDARD_BASE) {
+            Ok(below) => self.base.join(below),
+            Err(_) => path.into(),
+        });
+        Ok(Checkpoints::new(&folder, host))
     }
 
     /// A configuration file's object, `None` when there is no such file.
@@ -120,46 +120,6 @@ impl Contract {
             _ => Err(fault("expected a JSON object".into())),
         }
     }
-}
-
-/// The names of the folders and pipes below `data`; none when it is not there.
-fn folders(data: &Path) -> Vec<String> {
-    let entries = fs::read_dir(data).into_iter().flatten().flatten();
-    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
-    names.filter(|name| !name.starts_with('.')).collect()
-}
-
-/// A channel as its settings describe it; every member is optional, and `"None"` is as good as absent.
-fn channel(
-    rule: &'static ChannelRule,
-    path: PathBuf,
-    settings: Option<&Value>,
-    estimator: &Estimator,
-) -> Result<Channel, TrainError> {
-    let name = rule.name;
-    let setting = |key: &str| {
-        let value = settings.and_then(|settings| settings.get(key)).and_then(Value::as_str);
-        value.filter(|value| !value.is_empty() && *value != "None")
-    };
-    match setting("TrainingInputMode") {
-        None | Some("File" | "FastFile") => {}
-        Some(mode) => {
-            return Err(TrainError::client(format!(
-                "channel {name}: expected TrainingInputMode File or FastFile, found {mode:?}"
-            )));
-        }
-    }
-    let content_type = setting("ContentType").unwrap_or(estimator.default_content_type);
-    let content_type = training_content_type(content_type, rule.labels)
-        .map_err(|error| TrainError::client(format!("channel {name}: {error}")))?;
-    Ok(Channel {
-        name,
-        path,
-        content_type,
-        labels: rule.labels,
-        mode: InputMode::File,
-        selection: Selection::All,
-    })
 }
 
 #[cfg(test)]
@@ -207,51 +167,37 @@ mod tests {
     fn all_configuration_may_be_absent() {
         let (_folder, contract) = base(&[("input/data/train/a.libsvm", "1 0:1\n")]);
         assert!(contract.hyperparameters().expect("absent is empty").is_empty());
-        contract.check_resources().expect("one host");
+        assert_eq!(contract.hosts().expect("one host").names, ["algo-1"]);
         let channels = contract.channels(&fit_xgboost::ESTIMATOR).expect("the folder says");
         assert_eq!(channels["train"].content_type.format, codecs::Format::LibSvm);
         assert!(!channels.contains_key("validation"));
     }
 
     #[test]
-    fn channels_are_checked() {
-        let check = |config: &str, data: &str, expected: &str| {
-            let (_folder, contract) = base(&[("input/config/inputdataconfig.json", config), (data, "1,2\n")]);
-            let error = contract.channels(&fit_xgboost::ESTIMATOR).expect_err("something is wrong");
-            assert_eq!(error.exit_code(), 2);
-            assert!(error.to_string().contains(expected), "{error}");
+    fn an_earlier_model_comes_packed_or_unpacked() {
+        let (folder, contract) = base(&[("input/data/model/model.tar.gz", "")]);
+        assert_eq!(contract.earlier_model(), Some(folder.path().join("input/data/model/model.tar.gz")));
+        let (folder, contract) = base(&[("input/data/model/manifest.json", "{}")]);
+        assert_eq!(contract.earlier_model(), Some(folder.path().join("input/data/model")));
+        assert_eq!(base(&[]).1.earlier_model(), None);
+    }
+
+    #[test]
+    fn checkpoints_are_kept_where_the_job_says() {
+        let kept = |files: &[(&str, &str)], expected: &str| {
+            let (folder, contract) = base(files);
+            let checkpoints = contract.checkpoints("algo-2").expect("sound");
+            checkpoints.save("state", b"x").expect("a writable folder");
+            assert_eq!(folder.path().join(expected).is_file(), checkpoints.are_kept());
+            checkpoints.are_kept()
         };
-        check("{}", "input/data/test/a", "unknown channel \"test\": expected train, validation");
-        check("{\"model\": {}}", "input/data/train/a", "unknown channel \"model\"");
-        check("{}", "input/data/validation/a", "channel train is required");
-        check(
-            r#"{"train": {"ContentType": "image/png"}}"#,
-            "input/data/train/a",
-            "channel train: content type \"image/png\"",
-        );
-        check(
-            r#"{"train": {"TrainingInputMode": "Pipe"}}"#,
-            "input/data/train/a",
-            "expected TrainingInputMode File",
-        );
-    }
-
-    #[test]
-    fn settings_that_say_none_are_absent() {
-        let config = r#"{"train": {"ContentType": "text/csv", "CompressionType": "None", "RecordWrapperType": "None"},
-                         "validation": {"TrainingInputMode": "File", "ContentType": "None"}}"#;
-        let (_folder, contract) = base(&[("input/config/inputdataconfig.json", config)]);
-        let channels = contract.channels(&fit_xgboost::ESTIMATOR).expect("both are described");
-        assert_eq!(channels["train"].content_type.format, codecs::Format::Csv);
-        assert_eq!(channels["validation"].content_type.format, codecs::Format::LibSvm);
-    }
-
-    #[test]
-    fn several_hosts_are_refused() {
-        let (_folder, contract) =
-            base(&[("input/config/resourceconfig.json", r#"{"hosts": ["algo-1", "algo-2"]}"#)]);
-        let error = contract.check_resources().expect_err("two hosts");
-        assert!(error.to_string().contains("expected one instance, found 2 hosts"), "{error}");
+        assert!(!kept(&[], "checkpoints/algo-2-state.checkpoint"));
+        assert!(kept(&[("checkpoints/other", "")], "checkpoints/algo-2-state.checkpoint"));
+        let stated = r#"{"S3Uri": "s3://b/c", "LocalPath": "/opt/ml/checkpoints/deep/"}"#;
+        let config = ("input/config/checkpointconfig.json", stated);
+        assert!(kept(&[config], "checkpoints/deep/algo-2-state.checkpoint"));
+        let config = ("input/config/checkpointconfig.json", r#"{"S3Uri": "s3://b/c"}"#);
+        assert!(kept(&[config], "checkpoints/algo-2-state.checkpoint"));
     }
 
     #[test]

@@ -6,14 +6,15 @@
 mod arguments;
 mod contract;
 mod holdout;
+mod machine;
+mod run;
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
-use estimator::{Channel, Checkpoints, Cluster, Estimator, Job, Log, Resources, Stop, TrainError};
+use estimator::{Checkpoints, Cluster, Estimator, Job, Log, Stop, TrainError};
 
 use crate::arguments::{Arguments, CONTAINER_WORD};
 use crate::contract::Contract;
@@ -24,6 +25,7 @@ const ESTIMATORS: &[Estimator] = &[
     fit_linear_learner::ESTIMATOR,
     fit_kmeans::ESTIMATOR,
     fit_factorization_machines::ESTIMATOR,
+    fit_lda::ESTIMATOR,
 ];
 
 #[global_allocator]
@@ -33,16 +35,26 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const EXIT_UNKNOWN_WORD: u8 = 64;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse_from(words(std::env::args_os().collect()));
+    let arguments = match Arguments::try_parse_from(words(std::env::args_os().collect())) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            drop(error.print());
+            return ExitCode::from(if error.use_stderr() { EXIT_UNKNOWN_WORD } else { 0 });
+        }
+    };
     if arguments.word == CONTAINER_WORD {
         return in_container(&arguments);
     }
     let Some(estimator) = estimator(&arguments.word) else {
-        let names: Vec<&str> = ESTIMATORS.iter().map(|estimator| estimator.name).collect();
-        eprintln!("unknown word {:?}: expected {CONTAINER_WORD}, {}", arguments.word, names.join(", "));
+        eprintln!("unknown word {:?}: expected {CONTAINER_WORD}, {}", arguments.word, names());
         return ExitCode::from(EXIT_UNKNOWN_WORD);
     };
     finish(by_hand(&arguments, estimator))
+}
+
+/// The names of the algorithms, for people.
+fn names() -> String {
+    ESTIMATORS.iter().map(|estimator| estimator.name).collect::<Vec<_>>().join(", ")
 }
 
 /// A program that is called `train` is in the container, whether or not the word follows.
@@ -63,32 +75,24 @@ fn estimator(name: &str) -> Option<&'static Estimator> {
 /// Trains what the flags describe and writes `model.tar.gz`.
 fn by_hand(arguments: &Arguments, estimator: &Estimator) -> Result<(), TrainError> {
     let asked = arguments.by_hand(estimator)?;
-    let mut job = job(arguments, asked.hyperparameters, asked.channels)?;
+    let mut job = Job {
+        hyperparameters: asked.hyperparameters,
+        channels: asked.channels,
+        model: None,
+        cluster: Cluster::single(),
+        checkpoints: Checkpoints::none(),
+        resources: arguments.resources()?,
+        native: arguments.library_search(),
+        stop: listen()?,
+        log: Log::new("algo-1"),
+    };
     if let Some(holdout) = asked.holdout {
         let (train, validation) = holdout.split(job.train()?, &job)?;
         job.channels.extend([("train".to_owned(), train), ("validation".to_owned(), validation)]);
     }
-    let path = (estimator.fit)(&job)?.write_archive(&asked.out)?;
+    let path = run::fit(estimator, &job)?.write_archive(&asked.out)?;
     job.log.line(&format!("wrote {}", path.display()));
     Ok(())
-}
-
-fn job(
-    arguments: &Arguments,
-    hyperparameters: BTreeMap<String, String>,
-    channels: BTreeMap<String, Channel>,
-) -> Result<Job, TrainError> {
-    Ok(Job {
-        hyperparameters,
-        channels,
-        model: None,
-        cluster: Cluster::single(),
-        checkpoints: Checkpoints::none(),
-        resources: Resources { threads: 1, memory_bytes: 1 << 30, scratch: std::env::temp_dir() },
-        native: arguments.library_search(),
-        stop: listen()?,
-        log: Log::new("algo-1"),
-    })
 }
 
 /// Trains what the contract's files describe; a failure is left where the platform reads it.
@@ -104,12 +108,26 @@ fn in_container(arguments: &Arguments) -> ExitCode {
 }
 
 fn train_in_container(arguments: &Arguments, contract: &Contract) -> Result<(), TrainError> {
-    let estimator = estimator(&arguments.algorithm)
-        .ok_or_else(|| TrainError::client(format!("unknown algorithm {:?}", arguments.algorithm)))?;
-    contract.check_resources()?;
+    let estimator = estimator(&arguments.algorithm).ok_or_else(|| {
+        TrainError::client(format!("unknown algorithm {:?}: expected {}", arguments.algorithm, names()))
+    })?;
+    let hosts = contract.hosts()?;
     let channels = contract.channels(estimator)?;
-    let job = job(arguments, contract.hyperparameters()?, channels)?;
-    (estimator.fit)(&job)?.write_members(&contract.model_folder())
+    let job = Job {
+        hyperparameters: contract.hyperparameters()?,
+        channels,
+        model: contract.earlier_model(),
+        checkpoints: contract.checkpoints(hosts.name())?,
+        resources: arguments.resources()?,
+        native: arguments.library_search(),
+        stop: listen()?,
+        log: Log::new(hosts.name()),
+        // Last: the others wait only for a host that can train.
+        cluster: hosts.meet(arguments.collective_address(), arguments.job_name())?,
+    };
+    let fitted = run::fit(estimator, &job)?;
+    // All hosts have the same model, and the platform puts what they write into one archive.
+    if job.cluster.is_root() { fitted.write_members(&contract.model_folder()) } else { Ok(()) }
 }
 
 fn listen() -> Result<Stop, TrainError> {

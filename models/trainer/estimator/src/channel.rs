@@ -123,6 +123,29 @@ impl Channel {
         Ok(all.finish())
     }
 
+    /// Gives the rows once, block by block as they are decoded, to an algorithm that keeps them in a form of its own: nothing
+    /// is kept here. By pipe it is the first epoch's.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and what `take` refuses.
+    pub fn each_block(
+        &self,
+        rules: &RowRules,
+        job: &Job,
+        mut take: impl FnMut(&DMatrix) -> Result<(), TrainError>,
+    ) -> Result<(), TrainError> {
+        if self.mode == InputMode::Pipe {
+            return take(&self.read_pipe(rules, job)?);
+        }
+        let mut source = Source::of_files(self, rules, &job.stop)?;
+        let mut count = 0;
+        while let Some(block) = source.next()? {
+            count += block.rows();
+            take(&block)?;
+        }
+        if count == 0 { Err(Source::nothing(self)) } else { Ok(()) }
+    }
+
     /// Opens the channel to be read in batches of `batch_rows` rows, as often as epochs ask. Memory does not grow with the
     /// channel.
     ///

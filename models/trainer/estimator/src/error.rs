@@ -44,12 +44,17 @@ impl TrainError {
     /// What the failure file says, cut where the platform cuts.
     pub fn failure_text(&self) -> String {
         let text = match self {
-            Self::Client(reason) => format!("ClientError: {reason}"),
-            Self::Internal(reason) => format!("InternalServerError: {reason}"),
+            Self::Client(reason) => prefixed("ClientError: ", reason),
+            Self::Internal(reason) => prefixed("InternalServerError: ", reason),
             Self::Algorithm(_) | Self::Stopped => self.to_string(),
         };
         text.chars().take(FAILURE_CHARACTERS_MAX).collect()
     }
+}
+
+/// The reason after its prefix, which another host may have put there already.
+fn prefixed(prefix: &str, reason: &str) -> String {
+    if reason.starts_with(prefix) { reason.to_owned() } else { format!("{prefix}{reason}") }
 }
 
 #[cfg(test)]
@@ -63,6 +68,7 @@ mod tests {
             assert_eq!(error.failure_text(), text);
         };
         check(TrainError::client("eta is 7"), 2, "ClientError: eta is 7");
+        check(TrainError::client("ClientError: eta is 7"), 2, "ClientError: eta is 7");
         check(TrainError::Algorithm("no split".into()), 1, "no split");
         check(TrainError::Internal("disk".into()), 3, "InternalServerError: disk");
         check(TrainError::Stopped, 143, "stopped before the first round was done: there is no model");
