@@ -9,13 +9,11 @@
 //! both numbers.
 
 use dmatrix::{DMatrix, Storage};
-use estimator::{Channel, Job, Order, RowRules, TrainError, warm_up_rows};
+use estimator::{Channel, Job, RowRules, TrainError, warm_up_rows};
 
 use crate::ffi::{Batches, LibraryError};
 use crate::spill::{Spill, SpillWriter};
 
-/// Rows read at once. Reason: at 1,000 features a batch is 16 MiB; less costs calls.
-const BATCH_ROWS: usize = 4096;
 /// Bytes of values of one part, which is a page when rows are on the disk. Reason: large enough that a page is worth a
 /// read, small enough that several fit in memory.
 pub(crate) const PART_BYTES: usize = 32 << 20;
@@ -99,16 +97,9 @@ impl Collected {
         budget: &Budget,
         layout: Layout,
     ) -> Result<Self, TrainError> {
-        let mut rows = channel.open(rules, BATCH_ROWS, job)?;
         let mut gathering = Gathering::new(channel.name, budget, layout);
-        let mut pass = rows.pass(Order::AsRead)?;
-        let mut batch = DMatrix::new();
-        while pass.next(&mut batch)? {
-            if job.stop.is_asked_for() {
-                return Err(TrainError::Stopped);
-            }
-            gathering.push(&batch, job)?;
-        }
+        channel.each_block(rules, job, |block| gathering.push(block, job))?;
+        gathering.close(job)?;
         gathering.finish()
     }
 
@@ -231,20 +222,14 @@ impl<'a> Gathering<'a> {
         ))
     }
 
+    /// All rows, once the last part is closed.
     fn finish(mut self) -> Result<Collected, TrainError> {
         let failed = |error: std::io::Error| TrainError::Internal(format!("rows kept on the disk: {error}"));
-        let last = std::mem::take(&mut self.open).finish();
         let mut collected = self.collected;
         collected.warm_up.iter_mut().for_each(|row| row.resize(collected.columns, None));
         collected.rows = match self.spill {
-            Some(mut spill) => {
-                if let Some(last) = last {
-                    spill.push(&last).map_err(failed)?;
-                }
-                Held::Spilled(spill.finish(collected.columns, self.is_sparse).map_err(failed)?)
-            }
+            Some(spill) => Held::Spilled(spill.finish(collected.columns, self.is_sparse).map_err(failed)?),
             None => {
-                self.parts.extend(last);
                 if self.is_sparse {
                     self.parts.iter_mut().for_each(|part| {
                         part.make_sparse();

@@ -17,8 +17,8 @@ const WAIT_S: u64 = 1800;
 #[derive(Debug)]
 pub(crate) struct Hosts {
     // In this order: host 0 leaves before it takes the tracker down.
-    _membership: Membership,
-    _tracker: Option<Tracker>,
+    membership: Membership,
+    tracker: Option<Tracker>,
 }
 
 impl Hosts {
@@ -55,6 +55,17 @@ impl Hosts {
         config["dmlc_task_id"] = json!(format!("{:08}", job.cluster.rank()));
         config["dmlc_timeout"] = json!(WAIT_S);
         let membership = Membership::join(library, &config.to_string())?;
-        Ok(Some(Self { _membership: membership, _tracker: tracker }))
+        Ok(Some(Self { membership, tracker }))
+    }
+
+    /// Leaves, all hosts together: one that came to leave later would find no tracker to say so to.
+    ///
+    /// # Errors
+    /// When a host is gone.
+    pub(crate) fn leave(self, job: &Job) -> Result<(), TrainError> {
+        drop(self.membership);
+        job.cluster.sum(&mut [0.0])?;
+        drop(self.tracker);
+        Ok(())
     }
 }

@@ -131,7 +131,7 @@ fn fit_one(
 ) -> Result<Fitted, TrainError> {
     let earlier = Earlier::of(job, values, seen.columns)?;
     let made_of = made_of(job, values, &train, validation.as_ref())?;
-    let _hosts = Hosts::join(library, job)?;
+    let hosts = Hosts::join(library, job)?;
     let mut watched = vec![Watched::new(library, c"train", train, &plan.holding(job, values, plan.layout))?];
     if let Some(rows) = validation {
         let holding = plan.holding(job, values, Layout::Whole);
@@ -142,6 +142,9 @@ fn fit_one(
     training.run(&made_of)?;
     let manifest = manifest(values, seen, training.metrics());
     let (file, _) = training.finish(None)?;
+    if let Some(hosts) = hosts {
+        hosts.leave(job)?;
+    }
     Ok(Fitted { manifest, members: vec![(MODEL_FILE.into(), file)] })
 }
 
