@@ -24,6 +24,7 @@ const ESTIMATORS: &[Estimator] = &[
     fit_xgboost::ESTIMATOR,
     fit_linear_learner::ESTIMATOR,
     fit_kmeans::ESTIMATOR,
+    fit_knn::ESTIMATOR,
     fit_factorization_machines::ESTIMATOR,
     fit_lda::ESTIMATOR,
 ];

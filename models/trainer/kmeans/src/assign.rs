@@ -58,6 +58,16 @@ impl<'a> Nearest<'a> {
         Self { centers, columns, origin, moved, half_norms }
     }
 
+    /// Over the same centers, of which the one with the largest inner product counts as the nearest.
+    pub fn by_product(centers: &'a [f32], columns: usize) -> Self {
+        let k = centers.len() / columns;
+        let mut moved = vec![0.0; centers.len()];
+        for (index, center) in centers.chunks_exact(columns).enumerate() {
+            center.iter().enumerate().for_each(|(column, value)| moved[column * k + index] = *value);
+        }
+        Self { centers, columns, origin: vec![0.0; columns], moved, half_norms: vec![0.0; k] }
+    }
+
     /// For each row of `rows`, dense or sparse with the same bits.
     pub fn of_matrix(&self, rows: &DMatrix) -> Vec<Nearby> {
         self.of_rows(rows.rows(), |row| rows.row(row))
@@ -214,6 +224,12 @@ mod tests {
         let centers = [1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0];
         let found = Nearest::new(&centers, 2).of_points(&[0.1, 0.0, 0.9, 1.0]);
         assert_eq!(found.iter().map(|nearby| nearby.center).collect::<Vec<_>>(), [1, 0]);
+    }
+
+    #[test]
+    fn by_product_the_largest_is_nearest() {
+        let found = Nearest::by_product(&[1.0, 0.0, 0.0, 5.0], 2).of_points(&[1.0, 0.1, 1.0, 0.3]);
+        assert_eq!(found.iter().map(|nearby| nearby.center).collect::<Vec<_>>(), [0, 1]);
     }
 
     #[test]

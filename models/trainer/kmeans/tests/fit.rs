@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
+use std::thread;
 
 use dmatrix::{DMatrix, Predictions};
-use estimator::{Channel, Checkpoints, Fitted, Job, Labels};
+use estimator::{Channel, Checkpoints, Cluster, Fitted, Job, Labels};
 use models::{Artifact, Input, LoadOptions};
 
 /// The standard deviation of the blobs.
@@ -126,9 +127,9 @@ fn a_stop_ends_with_the_model_so_far() {
     let given = [("mini_batch_size", "100"), ("epochs", "100000000")];
     let job = job(folder.path(), &blobs(3_000, 3), &given);
     let (stop, log) = (job.stop.clone(), job.log.clone());
-    let asker = std::thread::spawn(move || {
+    let asker = thread::spawn(move || {
         while log.curve().is_empty() {
-            std::thread::yield_now();
+            thread::yield_now();
         }
         stop.ask();
     });
@@ -173,4 +174,32 @@ fn a_training_goes_on_from_a_model() {
     next.hyperparameters.insert("k".into(), "3".into());
     let error = (fit_kmeans::ESTIMATOR.fit)(&next).expect_err("another k").to_string();
     assert_eq!(error, "channel model: expected k = 3 centroids, found 4");
+}
+
+#[test]
+fn two_hosts_are_as_good_as_one() {
+    let (first, second) = (blobs(10_000, 7), blobs(6_000, 8));
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let fit = |name: &str, rows: &str, batch: &str, cluster: Cluster| {
+        let folder = folder.path().join(name);
+        fs::create_dir(&folder).expect("a writable folder");
+        let job = Job { cluster, ..job(&folder, rows, &[("mini_batch_size", batch), ("epochs", "2")]) };
+        (fit_kmeans::ESTIMATOR.fit)(&job).expect("sound")
+    };
+    let mut hosts = Cluster::for_tests(2);
+    let (other, root) = (hosts.pop().expect("two"), hosts.pop().expect("two"));
+    let (at_root, at_other) = thread::scope(|scope| {
+        let other = scope.spawn(|| fit("other", &second, "500", other));
+        (fit("root", &first, "500", root), other.join().expect("no panic"))
+    });
+    assert_eq!(at_root.members, at_other.members);
+    let rows = format!("{first}{second}");
+    let alone = fit("alone", &rows, "1000", Cluster::single());
+    let values: Vec<f32> = rows.split([',', '\n']).filter_map(|cell| cell.parse().ok()).collect();
+    let msd = |fitted: &Fitted| {
+        let distances = predict(fitted, values.clone()).1;
+        distances.iter().map(|distance| f64::from(*distance).powi(2)).sum::<f64>() / distances.len() as f64
+    };
+    let (together, alone) = (msd(&at_root), msd(&alone));
+    assert!((together / alone - 1.0).abs() < 0.01, "{together} is not {alone}");
 }
