@@ -23,6 +23,8 @@ pub(crate) fn of_process(job: &Job, host: &Host, collective: Option<&str>) -> BT
         // a program of one's own where only algorithms may run.
         Program::Builtin { algorithm, .. } => {
             variables.insert("CLARY_ALGORITHM".into(), algorithm.clone());
+            // It is to refuse what does not fit, with both numbers, before it is ended for it.
+            variables.insert("CLARY_MEMORY_BYTES".into(), job.limits.memory_bytes.to_string());
         }
         _ => {
             variables.extend(toolkit::variables(job, host));

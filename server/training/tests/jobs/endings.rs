@@ -134,7 +134,7 @@ async fn an_output_that_cannot_be_had_is_a_reason() {
 async fn our_own_trainer_gets_its_word_and_none_of_the_job_s_variables() {
     let machine = Machine::new();
     let trainer = machine.scratch.path().join("clary-train");
-    std::fs::write(&trainer, "#!/bin/sh\necho \"word=$1 algorithm=$CLARY_ALGORITHM threads=$CLARY_THREADS/$OMP_NUM_THREADS\"\nenv\n").unwrap();
+    std::fs::write(&trainer, "#!/bin/sh\necho \"word=$1 algorithm=$CLARY_ALGORITHM threads=$CLARY_THREADS/$OMP_NUM_THREADS memory=$CLARY_MEMORY_BYTES\"\nenv\n").unwrap();
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::set_permissions(&trainer, std::fs::Permissions::from_mode(0o755)).unwrap();
     let mut job = machine.job("");
@@ -143,7 +143,7 @@ async fn our_own_trainer_gets_its_word_and_none_of_the_job_s_variables() {
     job.inherited.insert("DOCKER_HOST".into(), "unix:///engine".into());
     assert_eq!(machine.run(job).await.outcome, Outcome::Completed);
     let lines = machine.heard.lines(1);
-    assert_eq!(lines[0], "word=train algorithm=kmeans threads=2/2");
+    assert_eq!(lines[0], "word=train algorithm=kmeans threads=2/2 memory=1073741824");
     assert!(lines.iter().any(|line| line == "TRAINING_JOB_NAME=job-1"));
     assert!(
         !lines.iter().any(|line| line.starts_with("LD_PRELOAD") || line.starts_with("DOCKER")),
