@@ -24,6 +24,8 @@ const ESTIMATORS: &[Estimator] = &[
     fit_xgboost::ESTIMATOR,
     fit_linear_learner::ESTIMATOR,
     fit_kmeans::ESTIMATOR,
+    fit_pca::ESTIMATOR,
+    fit_randomcutforest::ESTIMATOR,
     fit_knn::ESTIMATOR,
     fit_factorization_machines::ESTIMATOR,
     fit_lda::ESTIMATOR,
