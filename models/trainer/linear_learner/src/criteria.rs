@@ -36,6 +36,17 @@ impl Criterion {
         matches!(self, Self::CrossEntropy | Self::Loss)
     }
 
+    /// Plus one where more is better, else minus one.
+    pub(crate) fn sign(self) -> f64 {
+        if self.is_loss() { -1.0 } else { 1.0 }
+    }
+
+    /// Whether one pair of value and loss is better than another: by the value, then by the loss.
+    pub(crate) fn is_better(self, one: (f64, f64), other: (f64, f64)) -> bool {
+        let gain = self.sign() * (one.0 - other.0);
+        gain > 0.0 || (gain == 0.0 && one.1 < other.1)
+    }
+
     /// How good `counts` are; `None` when the target is missed.
     fn value(self, counts: Counts) -> Option<f64> {
         let (precision, recall) = (counts.precision(), counts.recall());

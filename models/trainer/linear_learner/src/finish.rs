@@ -14,8 +14,7 @@ use crate::grid::Candidate;
 use crate::metrics::{Metric, Tally};
 use crate::scaler::Scaler;
 use crate::settings::Settings;
-use crate::training::Best;
-use crate::weights::RawModel;
+use crate::weights::{RawModel, Weights};
 
 /// What the end reads.
 pub(crate) struct Channels<'a> {
@@ -46,12 +45,12 @@ pub(crate) fn finish(
     settings: &Settings,
     scaler: &Scaler,
     chosen: &Candidate,
-    best: &Best,
+    best: &Weights,
     mut channels: Channels<'_>,
 ) -> Result<Fitted, TrainError> {
     let mut manifest = manifest(values, settings, scaler, chosen);
     manifest.warm_up = std::mem::take(&mut channels.warm_up);
-    let RawModel { weight, bias } = best.weights.to_raw(scaler);
+    let RawModel { weight, bias } = best.to_raw(scaler);
     let refused = |error: models::LoadError| {
         TrainError::Algorithm(format!("the weights in the units of the data are not usable: {error}"))
     };

@@ -50,8 +50,10 @@ pub(crate) fn fit(job: &Job) -> Result<Fitted, TrainError> {
     let fingerprint = fingerprint(job, &values);
     go_on(job, &fingerprint, &scaler, &mut training)?;
     let is_stopped = run(job, &settings, &scaler, &fingerprint, &mut training, &mut data)?;
-    let Some(best) = training.progress.best.take() else { return Err(TrainError::Stopped) };
-    let chosen = candidates[best.model];
+    let is_shared = data.validation.is_none();
+    let Some(model) = training.choose(&data.sample, is_shared)? else { return Err(TrainError::Stopped) };
+    let chosen = candidates[model];
+    let best = training.progress.best.weights.model(model, settings.outputs);
     job.log.info(&format!("Best model found for hyperparameters: {}", chosen.describe(&settings)));
     let channels = Channels {
         train: &mut data.train,
@@ -137,7 +139,7 @@ fn run(
     let progress = job.log.progress(u64::from(settings.epochs));
     while training.progress.epochs_done < settings.epochs && !training.is_at_rest() {
         let (epoch, started_s, started) = (training.progress.epochs_done, now_s(), Instant::now());
-        if job.stop.is_asked_for() && training.progress.best.is_some() {
+        if job.cluster.size() == 1 && job.stop.is_asked_for() && epoch > 0 {
             return Ok(true);
         }
         let seen = training.epoch(&mut data.train)?;

@@ -96,6 +96,18 @@ impl Network<'_> {
         parts.collect::<Vec<_>>().concat()
     }
 
+    /// The loss of every row, rows × models.
+    pub(crate) fn row_losses(&self, weights: &Weights, rows: &DMatrix) -> Vec<f64> {
+        let mut margins = self.margins(weights, rows);
+        let models = weights.width / self.objective.outputs;
+        let mut losses = vec![0.0; rows.rows() * models];
+        let each = margins.chunks_exact_mut(weights.width).zip(losses.chunks_exact_mut(models));
+        for ((margins, losses), label) in each.zip(rows.labels()) {
+            self.objective.row(self.scaler.label(*label), margins, losses);
+        }
+        losses
+    }
+
     fn run(&self, weights: &Weights, batch: &DMatrix, buffers: &mut Buffers, derives: bool) -> usize {
         let step = self.chunk_rows(weights, batch);
         let count = batch.rows().div_ceil(step);

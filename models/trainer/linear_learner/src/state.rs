@@ -6,7 +6,7 @@
 use estimator::TrainError;
 
 use crate::scaler::Scaler;
-use crate::training::{Best, Progress};
+use crate::training::Progress;
 use crate::weights::Weights;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"CLARYLL1");
@@ -19,19 +19,15 @@ pub(crate) fn write(fingerprint: &str, scaler: &Scaler, progress: &Progress) -> 
     out.bytes(&scaler_bytes(scaler));
     out.word(u64::from(progress.epochs_done));
     out.word(progress.steps);
-    out.word(progress.reference.map_or(u64::MAX, f64::to_bits));
-    out.word(u64::from(progress.stale_epochs));
     out.weights(&progress.weights);
+    out.weights(&progress.mean);
     out.singles(&progress.first);
     out.singles(&progress.second);
-    out.word(u64::from(progress.best.is_some()));
-    if let Some(best) = &progress.best {
-        out.word(best.model as u64);
-        out.word(u64::from(best.epoch));
-        out.word(best.value.to_bits());
-        out.word(best.loss.to_bits());
-        out.weights(&best.weights);
+    out.weights(&progress.best.weights);
+    for numbers in [&progress.best.values, &progress.best.losses, &progress.references] {
+        numbers.iter().for_each(|number| out.word(number.to_bits()));
     }
+    progress.stale_epochs.iter().for_each(|epochs| out.word(u64::from(*epochs)));
     out.0
 }
 
@@ -64,24 +60,21 @@ pub(crate) fn read(
     }
     progress.epochs_done = u32::try_from(input.word()?).map_err(|_| damaged())?;
     progress.steps = input.word()?;
-    let reference = input.word()?;
-    progress.reference = (reference != u64::MAX).then(|| f64::from_bits(reference));
-    progress.stale_epochs = u32::try_from(input.word()?).map_err(|_| damaged())?;
     let (width, columns) = (progress.weights.width, progress.weights.weight.len() / progress.weights.width);
-    let outputs = progress.outputs;
     progress.weights = input.weights(width, columns)?;
+    progress.mean = input.weights(width, columns)?;
     progress.first = input.singles((columns + 1) * width)?;
     progress.second = input.singles((columns + 1) * width)?;
-    progress.best = match input.word()? {
-        0 => None,
-        _ => Some(Best {
-            model: usize::try_from(input.word()?).ok().filter(|model| *model < width).ok_or_else(damaged)?,
-            epoch: u32::try_from(input.word()?).map_err(|_| damaged())?,
-            value: f64::from_bits(input.word()?),
-            loss: f64::from_bits(input.word()?),
-            weights: input.weights(outputs, columns)?,
-        }),
-    };
+    progress.best.weights = input.weights(width, columns)?;
+    let best = &mut progress.best;
+    for numbers in [&mut best.values, &mut best.losses, &mut progress.references] {
+        for number in numbers {
+            *number = f64::from_bits(input.word()?);
+        }
+    }
+    for epochs in &mut progress.stale_epochs {
+        *epochs = u32::try_from(input.word()?).map_err(|_| damaged())?;
+    }
     if input.0.is_empty() { Ok(()) } else { Err(damaged()) }
 }
 

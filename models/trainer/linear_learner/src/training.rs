@@ -1,6 +1,9 @@
 //! Epochs over the rows: every batch is one step of all models; every epoch's end finds the best of them.
 //!
-//! Memory, in bytes: 16·(features + 1)·models·outputs for weights, moments and derivatives, as much again for every 256 k
+//! What is judged and kept is a mean of the last steps' weights ([`Weights::follow`]), not where the last batch threw them.
+//!
+//! Memory, in bytes: 24·(features + 1)·models·outputs for weights, their means and best,
+//! moments and derivatives, 4·(features + 1)·models·outputs for every 256 k
 //! products of a batch, the rows of two batches, and up to [`SAMPLE_VALUES_MAX`] values that are judged at every epoch's end.
 //! It does not grow with the channel; only the final threshold of a binary classifier keeps eight bytes for each of up to
 //! `num_calibration_samples` rows.
@@ -29,30 +32,31 @@ pub(crate) const SAMPLE_ROWS_MAX: usize = 10_000;
 /// The most values of those rows. Reason: 64 MB.
 pub(crate) const SAMPLE_VALUES_MAX: usize = 16 << 20;
 
-/// The best model so far.
+/// Every model at its best epoch so far.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Best {
-    pub(crate) model: usize,
-    pub(crate) epoch: u32,
-    /// By the criterion.
-    pub(crate) value: f64,
-    pub(crate) loss: f64,
+    /// As wide as all models.
     pub(crate) weights: Weights,
+    /// By the criterion, a model; NaN before its first epoch.
+    pub(crate) values: Vec<f64>,
+    pub(crate) losses: Vec<f64>,
 }
 
 /// What training has come to between two epochs.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Progress {
-    pub(crate) outputs: usize,
     pub(crate) epochs_done: u32,
     pub(crate) steps: u64,
-    /// The criterion's value that later epochs must improve on.
-    pub(crate) reference: Option<f64>,
-    pub(crate) stale_epochs: u32,
     pub(crate) weights: Weights,
+    /// What is judged and kept: the mean of the last steps' weights.
+    pub(crate) mean: Weights,
     pub(crate) first: Vec<f32>,
     pub(crate) second: Vec<f32>,
-    pub(crate) best: Option<Best>,
+    pub(crate) best: Best,
+    /// The criterion's value that later epochs must improve on, a model; NaN before its first epoch.
+    pub(crate) references: Vec<f64>,
+    /// Epochs without improvement, a model.
+    pub(crate) stale_epochs: Vec<u32>,
 }
 
 /// All models in training.
@@ -111,16 +115,19 @@ impl<'a> Training<'a> {
         }
         let columns = scaler.factor.len();
         let optimizer = Optimizer::new(settings.step, candidates, outputs, columns);
+        let models = candidates.len();
+        let best =
+            Best { weights: weights.clone(), values: vec![f64::NAN; models], losses: vec![f64::NAN; models] };
         let progress = Progress {
-            outputs,
             epochs_done: 0,
             steps: 0,
-            reference: None,
-            stale_epochs: 0,
+            mean: weights.clone(),
             weights,
             first: Vec::new(),
             second: Vec::new(),
-            best: None,
+            best,
+            references: vec![f64::NAN; models],
+            stale_epochs: vec![0; models],
         };
         let buffers = Buffers::default();
         Self { job, settings, scaler, objective, judged, optimizer, progress, buffers }
@@ -183,6 +190,7 @@ impl<'a> Training<'a> {
             let sums = network.derive(&self.progress.weights, batch, &mut self.buffers);
             let rows = batch.rows() as u64;
             self.optimizer.step(&mut self.progress.weights, sums, rows);
+            self.progress.mean.follow(&self.progress.weights, self.optimizer.steps);
             seen.losses.iter_mut().zip(&sums.losses).for_each(|(sum, loss)| *sum += loss);
             seen.is_stopped = is_asked;
             return Ok(Some(rows));
@@ -210,6 +218,7 @@ impl<'a> Training<'a> {
         let places = sums.bias.iter_mut().chain(&mut sums.weight);
         places.zip(derivatives).for_each(|(place, value)| *place = *value as f32);
         self.optimizer.step(&mut self.progress.weights, sums, rows);
+        self.progress.mean.follow(&self.progress.weights, self.optimizer.steps);
         Ok(Some(rows))
     }
 
@@ -229,7 +238,7 @@ impl<'a> Training<'a> {
         let network = Network { scaler: self.scaler, objective: &self.judged };
         let mut sums = vec![0.0; self.progress.weights.width / self.settings.outputs + 1];
         let mut add = |batch: &DMatrix| {
-            let losses = network.losses(&self.progress.weights, batch, &mut self.buffers);
+            let losses = network.losses(&self.progress.mean, batch, &mut self.buffers);
             sums.iter_mut().zip(&losses).for_each(|(sum, loss)| *sum += loss);
             *sums.last_mut().expect("the last counts rows") += batch.rows() as f64;
         };
@@ -267,7 +276,7 @@ impl<'a> Training<'a> {
         }
         let width = self.progress.weights.width;
         let network = Network { scaler: self.scaler, objective: &self.judged };
-        let margins = network.margins(&self.progress.weights, sample);
+        let margins = network.margins(&self.progress.mean, sample);
         let value = |model: usize| {
             let margins = margins.iter().skip(model).step_by(width).zip(sample.labels());
             let mut keys: Vec<u64> = margins.map(|(margin, label)| key(*margin, *label > 0.5)).collect();
@@ -276,66 +285,108 @@ impl<'a> Training<'a> {
         (0..width).into_par_iter().map(value).collect()
     }
 
-    /// Ends an epoch: keeps the best model, and says which of this epoch it was.
+    /// Ends an epoch: keeps every model that is better than it was, unless it is at rest; gives the best one of this epoch.
     ///
     /// # Errors
-    /// When no model is finite any more and none was kept.
+    /// When no model is finite, and none was kept.
     pub(crate) fn end_epoch(&mut self, judged: &Judged) -> Result<usize, TrainError> {
-        let sign = if self.settings.criterion.is_loss() { -1.0 } else { 1.0 };
-        let is_better = |value: f64, loss: f64, than: (f64, f64)| {
-            sign * value > sign * than.0 || (value == than.0 && loss < than.1)
-        };
+        let criterion = self.settings.criterion;
+        let outputs = self.settings.outputs;
+        let progress = &mut self.progress;
+        progress.epochs_done += 1;
         let mut chosen: Option<usize> = None;
         for (model, (&value, &loss)) in judged.values.iter().zip(&judged.losses).enumerate() {
-            let is_finite = value.is_finite() && loss.is_finite();
-            if is_finite
-                && chosen.is_none_or(|c| is_better(value, loss, (judged.values[c], judged.losses[c])))
+            if !(value.is_finite() && loss.is_finite()) {
+                progress.stale_epochs[model] = self.settings.patience;
+                continue;
+            }
+            if chosen.is_none_or(|c| criterion.is_better((value, loss), (judged.values[c], judged.losses[c])))
             {
                 chosen = Some(model);
             }
-        }
-        let epoch = self.progress.epochs_done;
-        self.progress.epochs_done += 1;
-        let Some(model) = chosen else {
-            return match &self.progress.best {
-                Some(best) => Ok(best.model),
-                None => Err(TrainError::Algorithm(
-                    "training diverged: expected a finite loss of some model, found none; try a smaller learning_rate"
-                        .into(),
-                )),
-            };
-        };
-        let (value, loss) = (judged.values[model], judged.losses[model]);
-        let is_best =
-            self.progress.best.as_ref().is_none_or(|best| is_better(value, loss, (best.value, best.loss)));
-        if is_best {
-            let weights = self.progress.weights.model(model, self.settings.outputs);
-            if weights.are_finite() {
-                self.progress.best = Some(Best { model, epoch, value, loss, weights });
+            if progress.stale_epochs[model] >= self.settings.patience {
+                continue;
+            }
+            let best = &mut progress.best;
+            let kept = (best.values[model], best.losses[model]);
+            if kept.0.is_nan() || criterion.is_better((value, loss), kept) {
+                (best.values[model], best.losses[model]) = (value, loss);
+                best.weights.take(&progress.mean, model, outputs);
+            }
+            // An epoch that is better by less than the tolerance is stale too; what to improve on stays the value of the last
+            // that was better by more, so that many small steps count in the end.
+            let reference = &mut progress.references[model];
+            let gain = criterion.sign() * (value - *reference);
+            if reference.is_nan() || (gain > 0.0 && gain >= self.settings.tolerance * reference.abs()) {
+                *reference = value;
+                progress.stale_epochs[model] = 0;
+            } else {
+                progress.stale_epochs[model] += 1;
             }
         }
-        self.count_stale(sign * value, sign);
-        Ok(model)
-    }
-
-    /// Whether epochs have gone by without improvement. An epoch that is better by less than the tolerance is stale too; the
-    /// value to improve on stays the last that was better by more, so that many small steps count in the end.
-    fn count_stale(&mut self, value: f64, sign: f64) {
-        let is_improved = self.progress.reference.is_none_or(|reference| {
-            let reference = sign * reference;
-            value - reference > 0.0 && value - reference >= self.settings.tolerance * reference.abs()
-        });
-        if is_improved {
-            self.progress.reference = Some(sign * value);
-            self.progress.stale_epochs = 0;
-        } else {
-            self.progress.stale_epochs += 1;
+        if progress.best.values.iter().all(|value| value.is_nan()) {
+            return Err(TrainError::Algorithm(
+                "training diverged: expected a finite loss of some model, found none; try a smaller learning_rate"
+                    .into(),
+            ));
         }
+        Ok(chosen.unwrap_or(0))
     }
 
-    /// Whether early stopping ends training.
+    /// Whether early stopping ends training: no model improves any more.
     pub(crate) fn is_at_rest(&self) -> bool {
-        self.progress.stale_epochs >= self.settings.patience
+        self.progress.stale_epochs.iter().all(|epochs| *epochs >= self.settings.patience)
+    }
+
+    /// The model to keep, at its best epoch.
+    ///
+    /// The plainest (the first in the grid) of those that the sample cannot tell from the best: by the criterion, within the
+    /// standard error of a share; and by the loss, within the standard error of the rows' differences. The best of many by
+    /// a small sample is often the luckiest.
+    ///
+    /// # Errors
+    /// When a host is gone.
+    pub(crate) fn choose(&self, sample: &DMatrix, is_shared: bool) -> Result<Option<usize>, TrainError> {
+        let criterion = self.settings.criterion;
+        let Best { weights, values, losses } = &self.progress.best;
+        let known = || (0..values.len()).filter(|model| !values[*model].is_nan());
+        let better = |left: usize, right: usize| {
+            let is_better = criterion.is_better((values[right], losses[right]), (values[left], losses[left]));
+            if is_better { right } else { left }
+        };
+        let Some(top) = known().reduce(better) else { return Ok(None) };
+        let network = Network { scaler: self.scaler, objective: &self.judged };
+        let rows = network.row_losses(weights, sample);
+        let mut sums = vec![0.0; 2 * values.len() + 1];
+        *sums.last_mut().expect("the last counts rows") = sample.rows() as f64;
+        if is_shared {
+            self.job.cluster.sum(&mut sums)?;
+        }
+        let count = sums[2 * values.len()].max(1.0);
+        let slack = match criterion.is_loss() {
+            true => f64::INFINITY,
+            false => (values[top] * (1.0 - values[top]) / count).max(0.0).sqrt(),
+        };
+        let eligible: Vec<usize> = known().filter(|model| values[*model] >= values[top] - slack).collect();
+        let least = |left: usize, right: usize| if losses[right] < losses[left] { right } else { left };
+        let top = eligible.iter().copied().reduce(least).expect("the best is among them");
+        for row in rows.chunks_exact(values.len()) {
+            for (model, loss) in row.iter().enumerate() {
+                let difference = loss - row[top];
+                sums[2 * model] += difference;
+                sums[2 * model + 1] += difference * difference;
+            }
+        }
+        if is_shared {
+            *sums.last_mut().expect("the last counts rows") = 0.0;
+            self.job.cluster.sum(&mut sums)?;
+        }
+        let is_as_good = |model: &usize| {
+            let mean = sums[2 * model] / count;
+            let variance = (sums[2 * model + 1] / count - mean * mean).max(0.0);
+            *model == top || mean <= (variance / count).sqrt()
+        };
+        Ok(eligible.into_iter().find(is_as_good))
     }
 }
 

@@ -3,6 +3,10 @@
 use crate::scaler::Scaler;
 use crate::settings::{Initial, Spread};
 
+/// How far the mean of weights goes back. Reason: enough to still the noise of small batches, and a fraction of an epoch where
+/// data are many.
+const MEAN_STEPS: f32 = 64.0;
+
 /// Features × width, row-major, and one bias a column; the columns of a model stand together.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Weights {
@@ -59,6 +63,26 @@ impl Weights {
         weights
     }
 
+    /// Moves this mean towards `weights`, which step `step` (from 1) led to. First the weight of a step grows with its number,
+    /// so that the beginning is forgotten; later the mean goes back some [`MEAN_STEPS`] steps. A weight that L1 holds at 0
+    /// is 0 here too.
+    pub(crate) fn follow(&mut self, weights: &Self, step: u64) {
+        let share = (2.0 / (step as f32 + 1.0)).max(1.0 / MEAN_STEPS);
+        let each = |(mean, weight): (&mut f32, &f32)| {
+            *mean = if *weight == 0.0 { 0.0 } else { *mean + share * (*weight - *mean) };
+        };
+        self.weight.iter_mut().zip(&weights.weight).for_each(each);
+        self.bias.iter_mut().zip(&weights.bias).for_each(each);
+    }
+
+    /// Takes over one model of `other`, which is as wide.
+    pub(crate) fn take(&mut self, other: &Self, model: usize, outputs: usize) {
+        let columns = model * outputs..(model + 1) * outputs;
+        let rows = self.weight.chunks_exact_mut(self.width).zip(other.weight.chunks_exact(self.width));
+        rows.for_each(|(row, other)| row[columns.clone()].copy_from_slice(&other[columns.clone()]));
+        self.bias[columns.clone()].copy_from_slice(&other.bias[columns]);
+    }
+
     /// One model alone.
     pub(crate) fn model(&self, model: usize, outputs: usize) -> Self {
         let columns = model * outputs..(model + 1) * outputs;
@@ -89,11 +113,6 @@ impl Weights {
             raw.bias.push(bias as f32);
         }
         raw
-    }
-
-    /// Whether all are finite.
-    pub(crate) fn are_finite(&self) -> bool {
-        self.weight.iter().chain(&self.bias).all(|value| value.is_finite())
     }
 }
 
