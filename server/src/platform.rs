@@ -72,13 +72,17 @@ pub struct Platform {
 /// restart, and a platform kills at 30 s.
 const FINISH_TIME_MAX: Duration = Duration::from_secs(3);
 
+/// The same, for training jobs. Reason: programs that are told to end have twenty seconds to write a checkpoint, and are killed
+/// then, so that none is left.
+const TRAINING_TIME_MAX: Duration = Duration::from_secs(22);
+
 impl Platform {
     /// Writes out what is buffered, once no request comes any more.
     pub async fn finish(&self) {
         let (captured, suspended, cut) = tokio::join!(
             timeout(FINISH_TIME_MAX, self.capture.end()),
             timeout(FINISH_TIME_MAX, self.transforms.suspend()),
-            timeout(FINISH_TIME_MAX, self.trainings.suspend()),
+            timeout(TRAINING_TIME_MAX, self.trainings.suspend()),
         );
         if captured.is_err() {
             tracing::warn!("captured requests are lost: the store did not take them in time");

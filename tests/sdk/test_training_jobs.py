@@ -487,6 +487,19 @@ def test_a_job_is_run_again_when_the_server_is_started_again(tmp_path, kill):
         assert lines == ["attempt 1", "attempt 2"]
 
 
+def test_what_is_trained_is_not_trained_again(tmp_path):
+    """Killed while the model is uploaded, it goes on there."""
+    with Restarts(tmp_path) as server:
+        server.trainer.start("uploads", "say('trained')\n(model / 'big').write_bytes(os.urandom(64 << 20))")
+        server.trainer.in_phase("uploads", "Uploading")
+        server.end(kill=True)
+        server.begin()
+        described = server.trainer.ended("uploads")
+        assert statuses(described).count("Training") == 1 and len(server.trainer.model(described)["big"]) == 64 << 20
+        assert list(server.trainer.logs("uploads").values()) in ([["trained"]], [])
+        assert "Uploads" not in server.trainer.s3.list_multipart_uploads(Bucket=BUCKET)
+
+
 def test_a_job_is_not_run_again_for_ever(tmp_path):
     with Restarts(tmp_path) as server:
         server.trainer.start("crash", CHECKPOINTED % 9, **checkpoint("crash"))

@@ -48,7 +48,7 @@ impl TrainingJobs {
         });
         let record = stored.await?;
         self.tell(event::changed(&record, &state)).await;
-        self.begin(name, id);
+        self.begin(name, id, Stop::Run);
         Ok(arn)
     }
 

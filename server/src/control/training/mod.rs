@@ -132,7 +132,8 @@ impl TrainingJobs {
             ended: Notify::new(),
         });
         for (name, state) in open {
-            jobs.begin(name, state.id);
+            let is_stopping = state.status == TrainingJobStatus::Stopping;
+            jobs.begin(name, state.id, if is_stopping { Stop::Stop } else { Stop::Run });
         }
         Ok(jobs)
     }
@@ -161,9 +162,9 @@ impl TrainingJobs {
         }
     }
 
-    /// Starts the task of a job.
-    fn begin(self: &Arc<Self>, name: String, id: String) {
-        let (stop, stopped) = watch::channel(Stop::Run);
+    /// Starts the task of a job, which hears `asked` first.
+    fn begin(self: &Arc<Self>, name: String, id: String, asked: Stop) {
+        let (stop, stopped) = watch::channel(asked);
         let mut tasks = self.tasks();
         // A server that is about to end leaves the job to the next one.
         if tasks.is_suspended {

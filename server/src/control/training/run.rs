@@ -104,11 +104,18 @@ impl TrainingJobs {
         if state.status.has_ended() {
             return Ok(());
         }
+        // One that was being stopped when the server ended has nothing to wait for, unless there may be something to upload.
+        let is_stopping = state.status == TrainingJobStatus::Stopping;
+        if is_stopping && state.started.is_none() {
+            return Err(Halt::Stopped);
+        }
         let request = request(&state)?;
         // What can never run does not wait.
         let program = self.executors.program(request.wanted.clone()).map_err(Halt::Failed)?;
-        let _turn = self.turn(name, &request, stop).await?;
-        self.check_attempts(&state, &request)?;
+        let _turn = self.turn(name, &request, stop, is_stopping).await?;
+        if !is_stopping {
+            self.check_attempts(&state, &request)?;
+        }
         let Some(begun) = self.happened(name, Event::Begins).await? else { return Ok(()) };
         let _running = self.metrics.trainings.run();
         if let Err(halt) = self.check_output(&request).await {
@@ -119,8 +126,25 @@ impl TrainingJobs {
         let ran_before = Duration::from_millis(u64::try_from(begun.ran_ms).unwrap_or(0));
         let job = self.job(&record, &begun, request, program, ran_before);
         let ended = self.engine(&record, job, ran_before, stop.clone()).await?;
-        self.settle(name, ended, ran_before).await?;
-        Ok(())
+        self.settle_surely(name, ended, ran_before, stop).await
+    }
+
+    /// Stores how a run ended: what is done is not done again because the state could not be written at once.
+    async fn settle_surely(
+        &self,
+        name: &str,
+        ended: Ended,
+        ran_before: Duration,
+        stop: &watch::Receiver<Stop>,
+    ) -> Result<(), Halt> {
+        loop {
+            let Err(error) = self.settle(name, ended.clone(), ran_before).await else { return Ok(()) };
+            tracing::error!(job = name, %error, "the job's end cannot be stored; trying again");
+            if *stop.borrow() == Stop::Suspend {
+                return Err(Halt::State(error));
+            }
+            tokio::time::sleep(STATE_PAUSE).await;
+        }
     }
 
     /// That an orderly end of the server cut a run before its programs were started.
@@ -129,21 +153,18 @@ impl TrainingJobs {
         Err(Halt::Suspended)
     }
 
-    /// Its turn, unless it is stopped before.
+    /// Its turn, unless it is stopped before; one `is_stopping` is no more stopped than it is.
     async fn turn(
         &self,
         name: &str,
         request: &TrainingRequest,
         stop: &mut watch::Receiver<Stop>,
+        is_stopping: bool,
     ) -> Result<SemaphorePermit<'_>, Halt> {
+        let is_heard = |stop: Stop| stop == Stop::Suspend || (stop == Stop::Stop && !is_stopping);
         let asked = *stop.borrow();
-        if let Some(halt) = halted(asked) {
+        if let Some(halt) = halted(asked).filter(|_| is_heard(asked)) {
             return Err(halt);
-        }
-        // One that was being stopped when the server ended has nothing to wait for.
-        let status = self.read(name).await?.map(|(_, state)| state.status);
-        if status == Some(TrainingJobStatus::Stopping) {
-            return Err(Halt::Stopped);
         }
         if let Ok(turn) = self.turns.try_acquire() {
             return Ok(turn);
@@ -153,7 +174,7 @@ impl TrainingJobs {
         let pending = request.pending.unwrap_or(Duration::MAX);
         tokio::select! {
             biased;
-            asked = stop.wait_for(|stop| *stop != Stop::Run) => {
+            asked = stop.wait_for(|stop| is_heard(*stop)) => {
                 // Who would say so is gone: the server ends.
                 let asked = asked.map_or(Stop::Suspend, |stop| *stop);
                 Err(halted(asked).unwrap_or(Halt::Suspended))
