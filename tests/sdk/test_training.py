@@ -3,6 +3,7 @@
 import io
 import json
 import pathlib
+import re
 import subprocess
 
 import numpy as np
@@ -45,7 +46,7 @@ def train(folder, train_file, settings, content_type="text/csv", validation=None
     unpacked = folder / "unpacked"
     unpacked.mkdir(exist_ok=True)
     subprocess.run(["tar", "xzf", folder / "out/model.tar.gz", "-C", unpacked], check=True)
-    lines = [line for line in done.stdout.splitlines() if line.startswith("[")]
+    lines = [line for line in done.stdout.splitlines() if re.match(r"\[\d+\]\t", line)]
     return lines, unpacked
 
 
@@ -136,3 +137,82 @@ def test_weights_are_the_second_column(cancer, tmp_path):
     )
     found = xgboost.Booster(model_file=unpacked / "xgboost-model").predict(xgboost.DMatrix(rows))
     np.testing.assert_allclose(found, own.predict(xgboost.DMatrix(rows)), rtol=1e-3)
+
+
+def test_a_ranking_is_learnt_within_its_queries(tmp_path):
+    random = np.random.default_rng(7)
+    rows = random.random((240, 5)).astype(np.float32)
+    queries = np.repeat(np.arange(40) + 3, 6)
+    relevance = np.clip(np.floor(rows[:, 0] * 3 + rows[:, 1]), 0, 3).astype(int)
+
+    def libsvm(part):
+        lines = harness.to_libsvm(rows[part]).splitlines()
+        heads = zip(relevance[part], queries[part], lines, strict=True)
+        return "".join(f"{label} qid:{query}{line[1:]}\n" for label, query, line in heads)
+
+    learnt, held = slice(0, 180), slice(180, 240)
+    for path, part in ((tmp_path / "t.libsvm", learnt), (tmp_path / "v.libsvm", held)):
+        path.write_text(libsvm(part))
+    for objective in ("rank:pairwise", "rank:ndcg"):
+        settings = {"objective": objective, "num_round": 20, "eval_metric": "ndcg@3", "tree_method": "hist"}
+        lines, unpacked = train(tmp_path, tmp_path / "t.libsvm", settings, "text/libsvm", tmp_path / "v.libsvm")
+        watched = {}
+        matrix, watch = (xgboost.DMatrix(rows[part], relevance[part], qid=queries[part]) for part in (learnt, held))
+        own = xgboost.train(
+            {"objective": objective, "eval_metric": "ndcg@3", "tree_method": "hist"},
+            *(matrix, 20),
+            evals=[(watch, "validation")],
+            evals_result=watched,
+            verbose_eval=False,
+        )
+        np.testing.assert_allclose(last(lines, "ndcg@3"), watched["validation"]["ndcg@3"][-1], rtol=1e-4)
+        found = xgboost.Booster(model_file=unpacked / "xgboost-model").predict(watch)
+        np.testing.assert_allclose(found, own.predict(watch), rtol=1e-5, atol=1e-6)
+
+
+def test_rows_without_queries_cannot_be_ranked(cancer, tmp_path):
+    path = write(tmp_path / "t.csv", *cancer, "text/csv")
+    done = subprocess.run(
+        [
+            *(harness.program("clary-train"), "xgboost", "--train", path, "--content-type", "text/csv"),
+            *("--out", tmp_path / "out", "--xgboost-lib", SAME_LIBRARY),
+            *("--set", "objective=rank:ndcg", "--set", "num_round=1"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "expected query groups to rank within" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"objective": "binary:logistic", "tree_method": "hist", "max_leaves": 8, "grow_policy": "lossguide"},
+        {"objective": "binary:logistic", "tree_method": "hist", "monotone_constraints": "(1,-1,0,0)"},
+        {"objective": "binary:logistic", "tree_method": "exact", "interaction_constraints": "[[0,1],[2,3]]"},
+        {"objective": "binary:logistic", "tree_method": "approx", "subsample": 0.5, "colsample_bytree": 0.5, "seed": 5},
+        {"objective": "binary:logistic", "booster": "dart", "rate_drop": 0.3, "normalize_type": "forest", "one_drop": 1},
+        {"objective": "binary:logistic", "num_parallel_tree": 3, "subsample": 0.7, "tree_method": "hist", "max_bin": 16},
+        {"objective": "survival:aft", "aft_loss_distribution": "logistic", "aft_loss_distribution_scale": 1.2},
+        {"objective": "reg:tweedie", "tweedie_variance_power": 1.2, "max_delta_step": 0.5},
+        {"objective": "reg:absoluteerror", "base_score": 0.3, "tree_method": "hist"},
+        {"objective": "binary:logistic", "booster": "gblinear", "updater": "coord_descent", "lambda_bias": 0.5},
+    ],
+    ids=lambda settings: "-".join(map(str, list(settings.values())[:3])),
+)
+def test_every_setting_does_what_it_does_in_xgboost(settings, tmp_path):
+    random = np.random.default_rng(11)
+    rows = random.random((300, 4)).astype(np.float32)
+    labels = (rows[:, 0] + rows[:, 1] > 1).astype(np.float32)
+    if settings["objective"] == "survival:aft":
+        labels = labels * 3 + 1
+    _, unpacked = train(tmp_path, write(tmp_path / "t.csv", rows, labels, "text/csv"), {**settings, "num_round": 10})
+    matrix = xgboost.DMatrix(rows, labels)
+    if settings["objective"] == "survival:aft":
+        matrix.set_float_info("label_lower_bound", labels)
+        matrix.set_float_info("label_upper_bound", labels)
+    own = xgboost.train({**settings, "nthread": 2}, matrix, 10)
+    found = xgboost.Booster(model_file=unpacked / "xgboost-model").predict(xgboost.DMatrix(rows))
+    np.testing.assert_allclose(found, own.predict(matrix), rtol=1e-5, atol=1e-6)

@@ -62,7 +62,7 @@ impl Watched {
                     fastrand::u64(..)
                 );
                 let cache = holding.scratch.join(name);
-                Matrix::paged(library, Box::new(spill), &cache.to_string_lossy(), threads)?
+                Matrix::paged(library, spill, &cache.to_string_lossy(), threads)?
             }
         };
         matrix.set(c"label", &labels)?;

@@ -82,7 +82,7 @@ pub(crate) enum Held {
     /// In memory, in parts, all dense or all sparse.
     Parts(Vec<DMatrix>),
     /// On the disk.
-    Spilled(Spill),
+    Spilled(Box<Spill>),
 }
 
 impl Collected {
@@ -228,7 +228,9 @@ impl<'a> Gathering<'a> {
         let mut collected = self.collected;
         collected.warm_up.iter_mut().for_each(|row| row.resize(collected.columns, None));
         collected.rows = match self.spill {
-            Some(spill) => Held::Spilled(spill.finish(collected.columns, self.is_sparse).map_err(failed)?),
+            Some(spill) => {
+                Held::Spilled(Box::new(spill.finish(collected.columns, self.is_sparse).map_err(failed)?))
+            }
             None => {
                 if self.is_sparse {
                     self.parts.iter_mut().for_each(|part| {
