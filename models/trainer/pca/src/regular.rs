@@ -70,7 +70,7 @@ impl Gram {
             let (lane, first) = (task / strips, task % strips * STRIP_ROWS);
             match block {
                 Block::Dense(values) => {
-                    add_dense(strip, lane_of(values, lane, lanes, columns), columns, first)
+                    add_dense(strip, lane_of(values, lane, lanes, columns), columns, first);
                 }
                 Block::Sparse(rows) => add_sparse(strip, rows, (lane, lanes), columns, first),
             }

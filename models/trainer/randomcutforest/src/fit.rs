@@ -26,12 +26,10 @@ pub(crate) fn fit(job: &Job) -> Result<Fitted, TrainError> {
     let started_s = now_s();
     let (points, seen, warm_up) = sample(job, &settings)?;
     job.log.info("Master node: building Random Cut Forest...");
-    let forest = forest(job, &settings, points)?;
-    let rows_per_tree = forest.1;
-    let trees: Vec<(usize, usize)> = forest.2;
+    let Built { forest, rows_per_tree, trees } = forest(job, &settings, points)?;
     let mut manifest = manifest(&settings, rows_per_tree, warm_up);
-    let model = RandomCutForest::new(&manifest, &forest.0)
-        .map_err(|error| TrainError::Algorithm(error.to_string()))?;
+    let model =
+        RandomCutForest::new(&manifest, &forest).map_err(|error| TrainError::Algorithm(error.to_string()))?;
     let info = forest_info(&settings, rows_per_tree, &trees, model.memory_bytes());
     job.log.info(&format!("Random Cut Forest built: \n\n{info}"));
     job.log.completed(100.0);
@@ -45,7 +43,15 @@ pub(crate) fn fit(job: &Job) -> Result<Fitted, TrainError> {
         }
         None => job.log.info("Test data is not provided."),
     }
-    Ok(Fitted { members: forest.0.to_members(), manifest })
+    Ok(Fitted { members: forest.to_members(), manifest })
+}
+
+/// A forest, and what is told of it.
+struct Built {
+    forest: Forest,
+    rows_per_tree: usize,
+    /// Nodes and depth of each.
+    trees: Vec<(usize, usize)>,
 }
 
 /// What a manifest scores before the model is published.
@@ -77,12 +83,8 @@ fn sample(job: &Job, settings: &Settings) -> Result<(Vec<f32>, u64, WarmUp), Tra
     Ok((points, seen, warm_up))
 }
 
-/// The forest, the rows of each tree, and nodes and depth of each.
-fn forest(
-    job: &Job,
-    settings: &Settings,
-    points: Vec<f32>,
-) -> Result<(Forest, usize, Vec<(usize, usize)>), TrainError> {
+/// Samples to trees.
+fn forest(job: &Job, settings: &Settings, points: Vec<f32>) -> Result<Built, TrainError> {
     let sampled = points.len() / settings.columns;
     let rows_per_tree = settings
         .rows_of_a_tree(sampled, job.resources.memory_bytes)
@@ -105,7 +107,7 @@ fn forest(
     if !settings.is_independent {
         forest.points.truncate(settings.trees * rows_per_tree * settings.columns);
     }
-    Ok((forest, rows_per_tree, shapes))
+    Ok(Built { forest, rows_per_tree, trees: shapes })
 }
 
 /// `count` different rows out of `rows`.

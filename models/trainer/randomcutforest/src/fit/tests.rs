@@ -217,7 +217,7 @@ fn a_stop_ends_with_what_there_is() {
         channel(folder.path(), "train", &csv(&lattice(300, 2)), "text/csv;label_size=0", Labels::Ignored);
     let stopped = |batch: &str| {
         let given = [("feature_dim", "2"), ("num_trees", "50"), ("mini_batch_size", batch)];
-        let job = Job::for_tests(&given, &[train.clone()]);
+        let job = Job::for_tests(&given, std::slice::from_ref(&train));
         let rows = Settings::of(&job).map(|settings| settings.batch_rows).expect("sound");
         assert_eq!(rows.to_string(), batch);
         job.stop.ask();
