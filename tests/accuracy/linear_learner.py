@@ -125,7 +125,9 @@ def hinge(folder):
 
 def diabetes(folder):
     data = Data("diabetes", *load_diabetes(return_X_y=True, scaled=False))
-    model = Model(folder, data, {"predictor_type": "regressor", "epochs": 200, "mini_batch_size": 32})
+    # All 200 epochs: early stopping ends at a train mse of 2947, which is as good on the test rows.
+    settings = {"predictor_type": "regressor", "epochs": 200, "early_stopping_patience": 200, "mini_batch_size": 32}
+    model = Model(folder, data, settings)
     reference = LinearRegression().fit(data.rows[data.train], data.labels[data.train])
     lines = []
     for name, part, bar in (("test", data.test, 2830), ("train", data.train, 2925)):
