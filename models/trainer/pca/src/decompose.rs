@@ -1,7 +1,7 @@
 //! What both modes take from linear algebra: eigenvectors of a symmetric matrix, an orthonormal basis of columns.
 
 use estimator::TrainError;
-use nalgebra::{DMatrix, SymmetricEigen};
+use nalgebra::{DMatrix, DMatrixView, DMatrixViewMut, Dyn, SymmetricEigen};
 
 /// The most sweeps of the eigenvalue iteration. Reason: it needs about two for every value; what takes this many has gone
 /// astray.
@@ -59,9 +59,64 @@ pub(crate) fn orthonormal(matrix: DMatrix<f64>) -> (DMatrix<f64>, DMatrix<f64>) 
     matrix.qr().unpack()
 }
 
+/// The least side of a matrix that nalgebra 0.34 multiplies in blocks. Reason: below, it goes column by column, and there it
+/// indexes a row-major view out of its bounds.
+const BLOCKED_SIDE_MIN: usize = 6;
+
+/// `sums` += `left`·`right`.
+pub(crate) fn add_product(
+    mut sums: DMatrixViewMut<'_, f64, Dyn, Dyn>,
+    left: &DMatrixView<'_, f64, Dyn, Dyn>,
+    right: &DMatrixView<'_, f64, Dyn, Dyn>,
+) {
+    let (height, inner) = left.shape();
+    let width = right.ncols();
+    if height.min(inner).min(width) >= BLOCKED_SIDE_MIN {
+        sums.gemm(1.0, left, right, 1.0);
+        return;
+    }
+    for row in 0..height {
+        for column in 0..width {
+            let products = (0..inner).map(|place| left[(row, place)] * right[(place, column)]);
+            sums[(row, column)] += products.sum::<f64>();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Row-major matrices of every small size, where a library's fast path may end.
+    #[test]
+    fn products_of_small_row_major_matrices_are_right() {
+        let view = |values, rows: usize, columns: usize| {
+            DMatrixView::from_slice_with_strides_generic(
+                values,
+                Dyn(rows),
+                Dyn(columns),
+                Dyn(columns),
+                Dyn(1),
+            )
+        };
+        let numbers: Vec<f64> = (0..64).map(|number| f64::from(number % 7) - 3.0).collect();
+        for (height, inner, width) in (0..512).map(|size| (size % 8 + 1, size / 8 % 8 + 1, size / 64 + 1)) {
+            let mut sums = vec![1.0; height * width];
+            let out = DMatrixViewMut::from_slice_with_strides_generic(
+                &mut sums,
+                Dyn(height),
+                Dyn(width),
+                Dyn(width),
+                Dyn(1),
+            );
+            add_product(out, &view(&numbers, height, inner), &view(&numbers, inner, width));
+            for (place, found) in sums.iter().enumerate() {
+                let (row, column) = (place / width, place % width);
+                let products = (0..inner).map(|k| numbers[row * inner + k] * numbers[k * width + column]);
+                assert_eq!(*found, 1.0 + products.sum::<f64>(), "{height} {inner} {width}");
+            }
+        }
+    }
 
     #[test]
     fn eigenvectors_are_sorted_and_signed() {

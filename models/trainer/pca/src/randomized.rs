@@ -10,7 +10,7 @@ use estimator::{Job, Rows, TrainError};
 use nalgebra::{DMatrix, DMatrixView, DMatrixViewMut, Dyn};
 use rayon::prelude::*;
 
-use crate::decompose::{Found, eigen, orthonormal};
+use crate::decompose::{Found, add_product, eigen, orthonormal};
 use crate::pass::{self, Block, Sums, entries};
 use crate::table::Settings;
 
@@ -169,9 +169,9 @@ fn add_dense(sums: &mut [f64], values: &[f64], factors: &[f64], features: &Range
         row,
     );
     let right = DMatrixView::from_slice_with_strides_generic(factors, Dyn(rows), Dyn(width), Dyn(width), one);
-    let mut sums =
+    let sums =
         DMatrixViewMut::from_slice_with_strides_generic(sums, Dyn(height), Dyn(width), Dyn(width), one);
-    sums.gemm(1.0, &left, &right, 1.0);
+    add_product(sums, &left, &right);
 }
 
 /// (x − mean)·Q of every row, row-major.
@@ -198,14 +198,21 @@ fn project(block: &Block<'_>, basis: &DMatrix<f64>, mean: &[f64]) -> Vec<f64> {
                 let (one, row) = (Dyn(1), Dyn(columns));
                 let left =
                     DMatrixView::from_slice_with_strides_generic(values, Dyn(count), Dyn(columns), row, one);
-                let mut out = DMatrixViewMut::from_slice_with_strides_generic(
+                let out = DMatrixViewMut::from_slice_with_strides_generic(
                     projected,
                     Dyn(count),
                     Dyn(width),
                     Dyn(width),
                     one,
                 );
-                out.gemm(1.0, &left, basis, 1.0);
+                let right = DMatrixView::from_slice_with_strides_generic(
+                    by_feature,
+                    Dyn(columns),
+                    Dyn(width),
+                    Dyn(width),
+                    one,
+                );
+                add_product(out, &left, &right);
             }
             Block::Sparse(rows) => {
                 for (row, projected) in projected.chunks_exact_mut(width).enumerate() {

@@ -6,7 +6,7 @@ use estimator::{Job, Rows, TrainError};
 use nalgebra::{DMatrixView, DMatrixViewMut, Dyn};
 use rayon::prelude::*;
 
-use crate::decompose::{Found, symmetric};
+use crate::decompose::{Found, add_product, symmetric};
 use crate::pass::{self, Block, Sums, entries};
 use crate::table::Settings;
 
@@ -112,14 +112,14 @@ fn add_dense(strip: &mut [f64], values: &[f64], columns: usize, first: usize) {
     let block = &values[first..];
     let left = DMatrixView::from_slice_with_strides_generic(block, Dyn(height), Dyn(rows), one, row);
     let right = DMatrixView::from_slice_with_strides_generic(block, Dyn(rows), Dyn(width), row, one);
-    let mut sum = DMatrixViewMut::from_slice_with_strides_generic(
+    let sum = DMatrixViewMut::from_slice_with_strides_generic(
         &mut strip[first..],
         Dyn(height),
         Dyn(width),
         row,
         one,
     );
-    sum.gemm(1.0, &left, &right, 1.0);
+    add_product(sum, &left, &right);
 }
 
 fn add_sparse(strip: &mut [f64], rows: &DMatrix, lane: (usize, usize), columns: usize, first: usize) {
