@@ -12,7 +12,8 @@ use serde_json::{Map, Value};
 
 use estimator::{Channel, Checkpoints, Estimator, TrainError};
 
-pub(crate) use self::channels::{MODEL_CHANNEL, content_type_of};
+use self::channels::MODEL_CHANNEL;
+pub(crate) use self::channels::{content_type_of, is_incremental};
 pub(crate) use self::hosts::Hosts;
 
 /// What the base folder is unless `SAGEMAKER_BASE_DIR` says.

@@ -4,17 +4,23 @@
 //! `arguments` and `contract` say what is asked for; the algorithm's crate fits it.
 
 mod arguments;
+mod by_hand;
+mod chart;
 mod contract;
-mod holdout;
+mod download;
 mod machine;
+mod measures;
+mod report;
 mod run;
+mod scored;
+mod split;
 
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser;
-use estimator::{Checkpoints, Cluster, Estimator, Job, Log, Stop, TrainError};
+use clap::{CommandFactory, FromArgMatches};
+use estimator::{Cluster, Estimator, Job, Log, Stop, TrainError};
 
 use crate::arguments::{Arguments, CONTAINER_WORD};
 use crate::contract::Contract;
@@ -34,11 +40,20 @@ const ESTIMATORS: &[Estimator] = &[
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// The host of a training by hand.
+const ONLY_HOST: &str = "algo-1";
+
 /// What the container contract asks of a word that is not known.
 const EXIT_UNKNOWN_WORD: u8 = 64;
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse_from(words(std::env::args_os().collect())) {
+    let command = Arguments::command().after_help(format!(
+        "Algorithms: {}\n\nExit codes: 0 done, 1 training failed, 2 a hyperparameter or the data is wrong, 3 an internal \
+         fault, 64 an unknown word, 143 stopped before a model existed.",
+        names()
+    ));
+    let matched = command.try_get_matches_from(words(std::env::args_os().collect()));
+    let arguments = match matched.and_then(|matched| Arguments::from_arg_matches(&matched)) {
         Ok(arguments) => arguments,
         Err(error) => {
             drop(error.print());
@@ -52,7 +67,11 @@ fn main() -> ExitCode {
         eprintln!("unknown word {:?}: expected {CONTAINER_WORD}, {}", arguments.word, names());
         return ExitCode::from(EXIT_UNKNOWN_WORD);
     };
-    finish(by_hand(&arguments, estimator))
+    if arguments.list_hyperparameters {
+        Log::new(ONLY_HOST).line(&by_hand::list_hyperparameters(estimator));
+        return ExitCode::SUCCESS;
+    }
+    finish(train_by_hand(&arguments, estimator))
 }
 
 /// The names of the algorithms, for people.
@@ -76,26 +95,20 @@ fn estimator(name: &str) -> Option<&'static Estimator> {
 }
 
 /// Trains what the flags describe and writes `model.tar.gz`.
-fn by_hand(arguments: &Arguments, estimator: &Estimator) -> Result<(), TrainError> {
-    let asked = arguments.by_hand(estimator)?;
-    let mut job = Job {
-        hyperparameters: asked.hyperparameters,
-        channels: asked.channels,
-        model: None,
+fn train_by_hand(arguments: &Arguments, estimator: &Estimator) -> Result<(), TrainError> {
+    let mut asked = arguments.by_hand(estimator, ONLY_HOST)?;
+    let job = Job {
+        hyperparameters: std::mem::take(&mut asked.hyperparameters),
+        channels: std::mem::take(&mut asked.channels),
+        model: asked.model.take(),
         cluster: Cluster::single(),
-        checkpoints: Checkpoints::none(),
+        checkpoints: std::mem::take(&mut asked.checkpoints),
         resources: arguments.resources()?,
         native: arguments.library_search(),
         stop: listen()?,
-        log: Log::new("algo-1"),
+        log: Log::new(ONLY_HOST),
     };
-    if let Some(holdout) = asked.holdout {
-        let (train, validation) = holdout.split(job.train()?, &job)?;
-        job.channels.extend([("train".to_owned(), train), ("validation".to_owned(), validation)]);
-    }
-    let path = run::fit(estimator, &job)?.write_archive(&asked.out)?;
-    job.log.line(&format!("wrote {}", path.display()));
-    Ok(())
+    by_hand::train(estimator, &asked, job)
 }
 
 /// Trains what the contract's files describe; a failure is left where the platform reads it.

@@ -203,7 +203,7 @@ fn early_stopping_keeps_the_best_rounds() {
         let said = succeed(&scratch.train(&arguments));
         let note = said.lines().find_map(|line| line.strip_prefix("stopping early: the best round is "));
         let best: usize = note.unwrap_or_else(|| panic!("{booster}: {said}")).parse().expect("a round");
-        let rounds = said.lines().filter(|line| line.starts_with('[')).count();
+        let rounds = said.lines().filter(|line| line.contains("]\ttrain-")).count();
         assert_eq!(rounds, best + 1 + 3, "{booster}");
         let unpacked = tempfile::tempdir().expect("a scratch folder");
         let artifact = Artifact::open(&scratch.path("o/model.tar.gz"), unpacked.path()).expect("an artifact");

@@ -13,7 +13,7 @@ use estimator::{
 };
 
 /// The channel of an earlier artifact to go on from.
-pub(crate) const MODEL_CHANNEL: &str = "model";
+pub(super) const MODEL_CHANNEL: &str = "model";
 /// The content type of that channel, if it has one.
 const MODEL_CONTENT_TYPE: &str = "application/x-sagemaker-model";
 
@@ -21,7 +21,7 @@ const MODEL_CONTENT_TYPE: &str = "application/x-sagemaker-model";
 const INCREMENTAL: &[&str] = &["xgboost", "linear-learner", "factorization-machines", "kmeans"];
 
 /// Whether `estimator` goes on from an earlier model.
-pub(super) fn is_incremental(estimator: &Estimator) -> bool {
+pub(crate) fn is_incremental(estimator: &Estimator) -> bool {
     INCREMENTAL.contains(&estimator.name)
 }
 
