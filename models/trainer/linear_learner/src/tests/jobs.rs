@@ -1,8 +1,8 @@
 //! What a job may ask for, and how it ends: stop, checkpoints, earlier models, early stopping, bad input.
 
-use estimator::{Checkpoints, Job};
+use estimator::{Checkpoints, Cluster, Job};
 
-use super::{Files, binary, blobs, channel, fit, model, regression};
+use super::{Files, binary, blobs, channel, fit, model, regression, scores};
 
 const REGRESSOR: (&str, &str) = ("predictor_type", "regressor");
 
@@ -195,4 +195,30 @@ fn what_is_wrong_is_named() {
     check(&[REGRESSOR, ("epoch", "1")], &rows, "unknown hyperparameter \"epoch\"");
     check(&[REGRESSOR], &[(1.0, vec![f32::NAN, 1.0])], "row 1");
     check(&[REGRESSOR], &[(f32::NAN, vec![1.0, 1.0])], "row 1");
+}
+
+/// Two hosts with unequal parts of the rows end with the same model, as good as that of one host with all of them.
+#[test]
+fn two_hosts_are_as_good_as_one() {
+    let files = Files::new();
+    let rows = binary(1200, 1);
+    let given = [("predictor_type", "binary_classifier"), ("epochs", "8"), ("num_models", "8")];
+    let single = [&given[..], &[("mini_batch_size", "100")]].concat();
+    let one = fit(&Job::for_tests(&single, &[channel("train", &files.write("all.csv", &rows))]))
+        .expect("good data");
+    let shared = [&given[..], &[("mini_batch_size", "50")]].concat();
+    let parts = [files.write("a.csv", &rows[..500]), files.write("b.csv", &rows[500..])];
+    let jobs = Cluster::for_tests(2).into_iter().zip(&parts).map(|(cluster, path)| {
+        let mut job = Job::for_tests(&shared, &[channel("train", path)]);
+        job.cluster = cluster;
+        job
+    });
+    let running: Vec<_> = jobs.map(|job| std::thread::spawn(move || fit(&job))).collect();
+    let mut both = running.into_iter().map(|host| host.join().expect("no panic").expect("good data"));
+    let (first, second) = (both.next().expect("a host"), both.next().expect("a host"));
+    assert_eq!(first.members, second.members);
+    assert_eq!(first.manifest.threshold, second.manifest.threshold);
+    for (found, expected) in scores(&model(&first), &rows).iter().zip(scores(&model(&one), &rows)) {
+        assert!((found - expected).abs() < 0.05, "{found} is not {expected}");
+    }
 }
