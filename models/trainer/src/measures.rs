@@ -119,9 +119,9 @@ pub(crate) fn roc(labels: &[f32], scores: &[f32]) -> Vec<(f64, f64)> {
     let (mut hits, mut alarms, mut curve) = (0.0, 0.0, vec![(0.0, 0.0)]);
     for (place, row) in order.iter().enumerate() {
         if labels[*row] > 0.5 {
-            hits += 1.0
+            hits += 1.0;
         } else {
-            alarms += 1.0
+            alarms += 1.0;
         }
         if order.get(place + 1).is_none_or(|next| scores[*next] != scores[*row]) {
             curve.push((alarms / zeros, hits / ones));

@@ -62,7 +62,11 @@ impl Scorer {
                 }
                 _ => Task::Regression,
             },
-            _ => match manifest.predictor_type.map(|kind| kind.name()).or(word("predictor_type")) {
+            _ => match manifest
+                .predictor_type
+                .map(models::manifest::PredictorType::name)
+                .or(word("predictor_type"))
+            {
                 Some("binary_classifier") => Task::Binary,
                 Some("multiclass_classifier" | "classifier") => Task::Multiclass,
                 _ => Task::Regression,

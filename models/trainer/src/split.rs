@@ -80,7 +80,7 @@ impl Split {
             By::Chance => None,
             By::Strata(column) | By::Groups(column) | By::Time(column) => Some(column),
         };
-        if let Some(Column::Feature(feature)) = column.filter(|_| true)
+        if let Some(Column::Feature(feature)) = column
             && feature >= rows.columns()
         {
             let columns = rows.columns();
