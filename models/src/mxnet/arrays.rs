@@ -98,8 +98,8 @@ struct Input<'a> {
 }
 
 impl<'a> Input<'a> {
-    fn fault(&self, reason: String) -> LoadError {
-        refuse(self.file, format!("byte {}: {reason}", self.offset))
+    fn fault(&self, reason: impl AsRef<str>) -> LoadError {
+        refuse(self.file, format!("byte {}: {}", self.offset, reason.as_ref()))
     }
 
     fn take(&mut self, length: usize, what: &str) -> Result<&'a [u8], LoadError> {

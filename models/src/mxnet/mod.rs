@@ -51,7 +51,7 @@ impl Foreign {
     pub(crate) fn read(file: &str, bytes: &[u8]) -> Result<Self, LoadError> {
         if zip::is_zip(bytes) {
             let (arrays, predictor) = module::read(file, bytes)?;
-            return Self::of_module(file, arrays, predictor);
+            return Self::of_module(file, &arrays, predictor);
         }
         Self::of_list(file, arrays::read(file, bytes)?)
     }
@@ -114,11 +114,7 @@ impl Foreign {
         Ok(Self { algorithm, tensors, predictor: None })
     }
 
-    fn of_module(
-        file: &str,
-        arrays: Vec<Array>,
-        predictor: Option<PredictorType>,
-    ) -> Result<Self, LoadError> {
+    fn of_module(file: &str, arrays: &[Array], predictor: Option<PredictorType>) -> Result<Self, LoadError> {
         let find = |name: &str| arrays.iter().find(|array| array.name == name).cloned();
         if let (Some(weight), Some(bias)) = (find("fc0_weight"), find("fc0_bias")) {
             let tensors = vec![weight.matrix(file, "weight")?, bias.vector(file, "bias")?];
