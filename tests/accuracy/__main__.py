@@ -43,7 +43,7 @@ def shown(value):
         return "yes" if value else "NO"
     if isinstance(value, float):
         return f"{value:.5g}"
-    return str(value)
+    return str(value).replace("|", "\\|")
 
 
 def markdown(lines):

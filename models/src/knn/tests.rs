@@ -1,3 +1,5 @@
+//! The index as a whole: against a plain scan, hostile files, edited manifests.
+
 use serde_json::json;
 
 use super::*;

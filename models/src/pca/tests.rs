@@ -1,3 +1,5 @@
+//! Answers against the plain formula, dense against sparse, and files that are refused.
+
 use serde_json::{Value, json};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Components against a plain decomposition, hosts against one, what a channel and a setting may not be.
+
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;

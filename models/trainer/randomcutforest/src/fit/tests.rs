@@ -1,3 +1,5 @@
+//! Samples and trees, hosts against one, what a channel and a setting may not be.
+
 use std::fs;
 use std::path::Path;
 
