@@ -86,7 +86,8 @@ impl Host {
         Ok(())
     }
 
-    /// The start of the failure file, if the program wrote one. Blocks.
+    /// The start of the failure file, if the program wrote one, with paths as they stand in a container: where they are on this
+    /// machine is of no use to who reads them, and not theirs to know. Blocks.
     pub(crate) fn failure_text(&self) -> Option<String> {
         let path = self.failure_file();
         // A link would have us read what the program may not.
@@ -95,7 +96,8 @@ impl Host {
         }
         let mut bytes = Vec::new();
         fs::File::open(path).ok()?.take(FAILURE_BYTES_MAX).read_to_end(&mut bytes).ok()?;
-        Some(String::from_utf8_lossy(&bytes).chars().take(REASON_CHARACTERS_MAX).collect())
+        let text = String::from_utf8_lossy(&bytes).replace(&*self.base.to_string_lossy(), CONTAINER_BASE);
+        Some(text.chars().take(REASON_CHARACTERS_MAX).collect())
     }
 }
 
@@ -133,6 +135,9 @@ mod tests {
         assert_eq!(host.failure_text(), None);
         fs::write(host.failure_file(), "x".repeat(9000)).unwrap();
         assert_eq!(host.failure_text().map(|text| text.len()), Some(REASON_CHARACTERS_MAX));
+        let rows = host.data().join("train/rows");
+        fs::write(host.failure_file(), format!("ClientError: {}: row 8", rows.display())).unwrap();
+        assert_eq!(host.failure_text().as_deref(), Some("ClientError: /opt/ml/input/data/train/rows: row 8"));
         fs::remove_file(host.failure_file()).unwrap();
         std::os::unix::fs::symlink("/etc/hostname", host.failure_file()).unwrap();
         assert_eq!(host.failure_text(), None);
