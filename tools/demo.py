@@ -1,6 +1,6 @@
 """The whole story on real data: train two models, start the platform, deploy them behind one endpoint with boto3, look at the
-split and the latency of each, shift traffic by a canary deployment while requests run, and score the held-out rows by a batch
-transform.
+split and the latency of each, shift traffic by a canary deployment while requests run, score the held-out rows by a batch
+transform, and train two more models by the SageMaker SDK's estimators.
 
 Run it with `make demo`, which builds the programs and sets up XGBoost first. It uses a folder of its own, free ports of
 loopback, and leaves nothing running.
@@ -290,6 +290,30 @@ def by_command(folder, parts, found):
         sys.exit("the command and the job disagree")
 
 
+def train_by_sdk(server, folder):
+    """A user's own script in a process that knows the environment only; only the naps of the SDK's polling are shortened."""
+    (folder / "config.yaml").write_text(
+        "SchemaVersion: '1.0'\nSageMaker:\n  PythonSDK:\n    Modules:\n      TelemetryOptOut: true\n"
+    )
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "PYTHONPATH": str(ROOT / "tests/sdk/flows/quick"),
+        "PYTHONWARNINGS": "ignore",
+        "SAGEMAKER_USER_CONFIG_OVERRIDE": str(folder / "config.yaml"),
+        "SAGEMAKER_SUPPRESS_V2_WARNING": "1",
+        **hosting.environment(server),
+    }
+    command = [sys.executable, ROOT / "tools/demo_training.py", hosting.ROLE]
+    process = subprocess.Popen(
+        list(map(str, command)), env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    for line in process.stdout:
+        say("   " + line.rstrip())
+    if process.wait() != 0:
+        sys.exit("the script failed")
+
+
 def main():
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="clary-demo-") as name:
@@ -322,7 +346,10 @@ def main():
             step(7, "Score the held-out rows by a batch transform, joined with their input")
             transform(clients, folder)
 
-            step(8, "Stop")
+            step(8, "Train K-Means and XGBoost on digits by the SageMaker SDK's fit(), deploy, invoke")
+            train_by_sdk(server, folder)
+
+            step(9, "Stop")
             code = server.stop()
             say(f"   SIGTERM: requests in flight were finished, exit code {code}")
             if code != 0:
