@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use estimator::{Job, TrainError};
+use estimator::{Cluster, Job, TrainError};
 use serde_json::{Value, json};
 
 use crate::ffi::{Library, Membership, Tracker};
@@ -40,17 +40,11 @@ impl Hosts {
             });
             Tracker::start(library, &config.to_string())
         });
-        let started = tracker.transpose();
-        // Others wait for these bytes, so that a failure is told to them before it is returned.
-        let arguments = match &started {
-            Ok(Some(tracker)) => tracker.worker_arguments()?.into_bytes(),
-            Ok(None) | Err(_) => Vec::new(),
-        };
-        let arguments = job.cluster.broadcast(arguments)?;
-        let tracker = started?;
-        let text = String::from_utf8_lossy(&arguments);
-        let mut config: Value = serde_json::from_str(&text)
-            .map_err(|_| TrainError::Internal("host 0 could not start XGBoost's tracker".into()))?;
+        let started = tracker.transpose().and_then(|tracker| {
+            let arguments = tracker.as_ref().map(Tracker::worker_arguments).transpose()?;
+            Ok((tracker, arguments.unwrap_or_default()))
+        });
+        let (tracker, mut config) = agree(&job.cluster, started.map_err(TrainError::from))?;
         config["dmlc_communicator"] = json!("rabit");
         config["dmlc_task_id"] = json!(format!("{:08}", job.cluster.rank()));
         config["dmlc_timeout"] = json!(WAIT_S);
@@ -67,5 +61,43 @@ impl Hosts {
         job.cluster.sum(&mut [0.0])?;
         drop(self.tracker);
         Ok(())
+    }
+}
+
+/// What host 0 says of its tracker, on all hosts. Others wait for these bytes, so that a failure is told to them before it is
+/// returned.
+fn agree<T>(cluster: &Cluster, started: Result<(T, String), TrainError>) -> Result<(T, Value), TrainError> {
+    let own = started.as_ref().map_or_else(|_| Vec::new(), |(_, arguments)| arguments.clone().into_bytes());
+    let arguments = cluster.broadcast(own)?;
+    let (tracker, _) = started?;
+    let config = serde_json::from_slice(&arguments)
+        .map_err(|_| TrainError::Internal("host 0 could not start XGBoost's tracker".into()))?;
+    Ok((tracker, config))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_other_hosts_hear_that_there_is_no_tracker() {
+        let mut clusters = Cluster::for_tests(2);
+        let (other, root) = (clusters.remove(1), clusters.remove(0));
+        let other = std::thread::spawn(move || agree(&other, Ok(((), String::new()))).map(|_| ()));
+        let failed = agree::<()>(&root, Err(TrainError::Internal("no port".into()))).expect_err("it failed");
+        assert_eq!(failed.to_string(), "no port");
+        let heard = other.join().expect("no panic").expect_err("host 0 failed");
+        assert_eq!(heard.to_string(), "host 0 could not start XGBoost's tracker");
+    }
+
+    #[test]
+    fn all_hosts_join_by_what_host_0_says() {
+        let mut clusters = Cluster::for_tests(2);
+        let (other, root) = (clusters.remove(1), clusters.remove(0));
+        let other = std::thread::spawn(move || agree(&other, Ok(((), String::new()))));
+        let said = r#"{"dmlc_tracker_port": 7}"#.to_owned();
+        let (_, config) = agree(&root, Ok(((), said))).expect("sound");
+        assert_eq!(config["dmlc_tracker_port"], 7);
+        assert_eq!(other.join().expect("no panic").expect("sound").1, config);
     }
 }
