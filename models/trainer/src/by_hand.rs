@@ -17,6 +17,9 @@ use crate::split::{Amount, Parts};
 /// The member of an XGBoost artifact; with a number behind it, one of an ensemble.
 const XGBOOST_MEMBER: &str = "xgboost-model";
 
+/// Where the algorithm's own files go when the report has a `predictions.csv` of its own beside the model.
+const OWN_OUTPUTS: &str = "data";
+
 /// Trains what `asked` describes and writes model, metrics and charts into its folder.
 ///
 /// # Errors
@@ -45,6 +48,9 @@ pub(crate) fn train(estimator: &Estimator, asked: &ByHand, mut job: Job) -> Resu
     training.report.write(&asked.out, &job.log)?;
     let held = training.scored.first().map(|(scored, _)| (scored, task));
     report::write_charts(&asked.out, &job.log, held)?;
+    // The algorithm's own predictions keep their name only where no held rows were scored.
+    let own_folder = if training.scored.is_empty() { asked.out.clone() } else { asked.out.join(OWN_OUTPUTS) };
+    fitted.write_outputs(&own_folder)?;
     report::write_predictions(&asked.out, &training.scored)?;
     let table = training.report.table();
     if !table.is_empty() {

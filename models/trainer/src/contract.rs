@@ -40,6 +40,11 @@ impl Contract {
         self.base.join("model")
     }
 
+    /// Where files go that are no part of the model.
+    pub(crate) fn output_folder(&self) -> PathBuf {
+        self.base.join("output/data")
+    }
+
     /// Writes the reason of a failure where the platform reads it.
     pub(crate) fn write_failure(&self, error: &TrainError) -> std::io::Result<()> {
         let folder = self.base.join("output");
@@ -170,7 +175,8 @@ mod tests {
         assert!(contract.hyperparameters().expect("absent is empty").is_empty());
         assert_eq!(contract.hosts().expect("one host").names, ["algo-1"]);
         let channels = contract.channels(&fit_xgboost::ESTIMATOR).expect("the folder says");
-        assert_eq!(channels["train"].content_type.format, codecs::Format::LibSvm);
+        let expected = estimator::training_content_type("text/libsvm", estimator::Labels::Required);
+        assert_eq!(Ok(channels["train"].content_type), expected.map_err(|error| error.to_string()));
         assert!(!channels.contains_key("validation"));
     }
 

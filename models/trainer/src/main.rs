@@ -143,7 +143,11 @@ fn train_in_container(arguments: &Arguments, contract: &Contract) -> Result<(), 
     };
     let fitted = run::fit(estimator, &job)?;
     // All hosts have the same model, and the platform puts what they write into one archive.
-    if job.cluster.is_root() { fitted.write_members(&contract.model_folder()) } else { Ok(()) }
+    if !job.cluster.is_root() {
+        return Ok(());
+    }
+    fitted.write_outputs(&contract.output_folder())?;
+    fitted.write_members(&contract.model_folder())
 }
 
 fn listen() -> Result<Stop, TrainError> {

@@ -169,6 +169,32 @@ fn a_container_trains_with_hyperparameters_and_a_folder_alone() {
 }
 
 #[test]
+fn what_folds_answered_is_no_part_of_the_model() {
+    if is_skipped() {
+        return;
+    }
+    let folds = r#"{"num_round": "2", "objective": "binary:logistic", "_kfold": "2"}"#;
+    let rows = labelled_csv(40, 1);
+    let scratch = Scratch::new();
+    scratch
+        .write("input/config/hyperparameters.json", folds)
+        .write("input/config/inputdataconfig.json", r#"{"train": {"ContentType": "text/csv"}}"#)
+        .write("input/data/train/part-0.csv", &rows)
+        .write("train.csv", &rows);
+    succeed(&scratch.train(&["train"]));
+    assert_eq!(scratch.read("output/data/predictions.csv").lines().count(), 40);
+    assert!(scratch.path("model/xgboost-model-1").is_file());
+    assert!(!scratch.path("model/predictions.csv").exists());
+    let by_hand = [BY_HAND, &["--set", "_kfold=2"]].concat();
+    succeed(&scratch.train(&by_hand));
+    assert_eq!(scratch.read("out/predictions.csv").lines().count(), 40);
+    // The report's own predictions of held rows keep their name.
+    succeed(&scratch.train(&[&by_hand[..], &["--holdout", "0.25"]].concat()));
+    assert_eq!(scratch.read("out/data/predictions.csv").lines().count(), 40);
+    assert!(scratch.read("out/predictions.csv").starts_with("row,fold,label"));
+}
+
+#[test]
 fn early_stopping_keeps_the_best_rounds() {
     if is_skipped() {
         return;

@@ -23,6 +23,8 @@ pub struct Fitted {
     pub manifest: Manifest,
     /// Names and bytes of the other members.
     pub members: Vec<(String, Vec<u8>)>,
+    /// Names and bytes of files that tell of the training and are no part of the model.
+    pub outputs: Vec<(String, Vec<u8>)>,
 }
 
 impl Fitted {
@@ -47,13 +49,27 @@ impl Fitted {
         manifest.sha256 = self.members.iter().map(|(name, bytes)| (name.clone(), digest(bytes))).collect();
         let text = manifest.to_json();
         let members = self.members.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice()));
-        for (name, bytes) in members.chain([(FILE_NAME, text.as_slice())]) {
-            let (path, partial) = (folder.join(name), folder.join(format!(".{name}.partial")));
-            fs::write(&partial, bytes).map_err(|error| TrainError::io(&partial, &error))?;
-            fs::rename(&partial, &path).map_err(|error| TrainError::io(&path, &error))?;
-        }
-        Ok(())
+        write_all(folder, members.chain([(FILE_NAME, text.as_slice())]))
     }
+
+    /// Writes what is no part of the model into `folder`, each file there whole or not at all; no folder for no files.
+    pub fn write_outputs(&self, folder: &Path) -> Result<(), TrainError> {
+        if self.outputs.is_empty() {
+            return Ok(());
+        }
+        fs::create_dir_all(folder).map_err(|error| TrainError::io(folder, &error))?;
+        write_all(folder, self.outputs.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())))
+    }
+}
+
+/// Writes each file under another name first.
+fn write_all<'a>(folder: &Path, files: impl Iterator<Item = (&'a str, &'a [u8])>) -> Result<(), TrainError> {
+    for (name, bytes) in files {
+        let (path, partial) = (folder.join(name), folder.join(format!(".{name}.partial")));
+        fs::write(&partial, bytes).map_err(|error| TrainError::io(&partial, &error))?;
+        fs::rename(&partial, &path).map_err(|error| TrainError::io(&path, &error))?;
+    }
+    Ok(())
 }
 
 /// SHA-256, lower-case hexadecimal.
@@ -111,7 +127,11 @@ mod tests {
     fn members_carry_their_digests() {
         let folder = tempfile::tempdir().expect("a scratch folder");
         let manifest = Manifest::new(models::manifest::Algorithm::Xgboost);
-        let fitted = Fitted { manifest, members: vec![("xgboost-model".into(), b"abc".to_vec())] };
+        let fitted = Fitted {
+            manifest,
+            members: vec![("xgboost-model".into(), b"abc".to_vec())],
+            outputs: vec![("p.csv".into(), b"1\n".to_vec())],
+        };
         fitted.write_members(folder.path()).expect("a writable folder");
         let text = fs::read(folder.path().join(FILE_NAME)).expect("the manifest");
         let (manifest, unknown) = Manifest::from_json(&text).expect("a manifest");
@@ -119,6 +139,10 @@ mod tests {
         let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(manifest.sha256["xgboost-model"], expected);
         let names = fs::read_dir(folder.path()).expect("the folder").count();
-        assert_eq!(names, 2, "no partial file is left");
+        assert_eq!(names, 2, "no partial file is left, and no output is a member");
+        let outputs = folder.path().join("output/data");
+        fitted.write_outputs(&outputs).expect("a writable folder");
+        assert_eq!(fs::read(outputs.join("p.csv")).expect("the output"), b"1\n");
+        assert_eq!(fs::read_dir(&outputs).expect("the folder").count(), 1);
     }
 }

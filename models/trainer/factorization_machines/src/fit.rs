@@ -241,7 +241,7 @@ fn fitted(job: &Job, settings: &Settings, state: State) -> Result<Fitted, TrainE
     let bias = machine.bias.values[0];
     let model = FactorizationMachines::new(&manifest, bias, machine.linear.values, machine.pairs.values)
         .map_err(|error| TrainError::Algorithm(format!("training diverged: {error}")))?;
-    Ok(Fitted { members: model.to_members(), manifest })
+    Ok(Fitted { members: model.to_members(), manifest, outputs: Vec::new() })
 }
 
 #[cfg(test)]

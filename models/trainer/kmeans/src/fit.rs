@@ -52,7 +52,7 @@ pub(crate) fn fit(job: &Job) -> Result<Fitted, TrainError> {
     };
     let model = Kmeans::new(&manifest, found.centers, settings.columns)
         .map_err(|error| TrainError::Algorithm(error.to_string()))?;
-    Ok(Fitted { members: model.to_members(&found.counts), manifest })
+    Ok(Fitted { members: model.to_members(&found.counts), manifest, outputs: Vec::new() })
 }
 
 /// Stage A as it goes.

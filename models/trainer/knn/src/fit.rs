@@ -43,7 +43,7 @@ pub(crate) fn fit(job: &Job) -> Result<Fitted, TrainError> {
         }
         None => job.log.info("Test data is not provided."),
     }
-    Ok(Fitted { manifest, members })
+    Ok(Fitted { manifest, members, outputs: Vec::new() })
 }
 
 fn manifest(settings: &Settings, parts: &Parts) -> Manifest {

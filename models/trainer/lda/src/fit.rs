@@ -58,7 +58,7 @@ pub(crate) fn fit(job: &Job) -> Result<Fitted, TrainError> {
     }
     let measured = job.log.recorded().into_iter().filter(|(_, value)| value.is_finite());
     manifest.metrics = measured.map(|(name, value)| (name, json!(value))).collect();
-    Ok(Fitted { members: Lda::to_members(&topics.alpha, &topics.beta), manifest })
+    Ok(Fitted { members: Lda::to_members(&topics.alpha, &topics.beta), manifest, outputs: Vec::new() })
 }
 
 /// What learning found beside the topics.

@@ -66,7 +66,7 @@ pub(crate) fn finish(
             manifest.metrics.insert(format!("{channel}:{name}"), json!(value));
         }
     }
-    Ok(Fitted { manifest, members: scored.model.to_members() })
+    Ok(Fitted { manifest, members: scored.model.to_members(), outputs: Vec::new() })
 }
 
 fn manifest(values: &Hyperparameters, settings: &Settings, scaler: &Scaler, chosen: &Candidate) -> Manifest {

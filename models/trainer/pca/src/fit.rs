@@ -124,7 +124,7 @@ fn finish(
         }
         None => job.log.info("Test data is not provided."),
     }
-    Ok(Fitted { members: model.to_members(), manifest })
+    Ok(Fitted { members: model.to_members(), manifest, outputs: Vec::new() })
 }
 
 #[cfg(test)]

@@ -43,7 +43,7 @@ pub(crate) fn fit(job: &Job) -> Result<Fitted, TrainError> {
         }
         None => job.log.info("Test data is not provided."),
     }
-    Ok(Fitted { members: forest.to_members(), manifest })
+    Ok(Fitted { members: forest.to_members(), manifest, outputs: Vec::new() })
 }
 
 /// A forest, and what is told of it.

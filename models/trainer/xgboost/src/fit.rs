@@ -145,7 +145,7 @@ fn fit_one(
     if let Some(hosts) = hosts {
         hosts.leave(job)?;
     }
-    Ok(Fitted { manifest, members: vec![(MODEL_FILE.into(), file)] })
+    Ok(Fitted { manifest, members: vec![(MODEL_FILE.into(), file)], outputs: Vec::new() })
 }
 
 /// A model for each fold.
@@ -173,9 +173,9 @@ fn fit_folds(
     let all = Watched::new(library, c"train", all, &plan.holding(job, values, Layout::Whole))?;
     let folded = folds::train(job, values, library, &all)?;
     let named = |(index, file)| (format!("{MODEL_FILE}-{index}"), file);
-    let mut members: Vec<(String, Vec<u8>)> = folded.files.into_iter().enumerate().map(named).collect();
-    members.push((PREDICTIONS_FILE.into(), folded.predictions.into_bytes()));
-    Ok(Fitted { manifest: manifest(values, seen, &folded.metrics), members })
+    let members = folded.files.into_iter().enumerate().map(named).collect();
+    let outputs = vec![(PREDICTIONS_FILE.into(), folded.predictions.into_bytes())];
+    Ok(Fitted { manifest: manifest(values, seen, &folded.metrics), members, outputs })
 }
 
 /// The rows of both channels.

@@ -254,9 +254,10 @@ fn folds_give_a_model_each_and_answers_for_every_row() {
     let settings = [LOGISTIC, &[("_kfold", "4"), ("_num_cv_round", "2")]].concat();
     let fitted = fit(&Job::for_tests(&settings, &[train, validation]));
     let names: Vec<&str> = fitted.members.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names.len(), 9);
-    assert_eq!((names[0], names[7], names[8]), ("xgboost-model-0", "xgboost-model-7", "predictions.csv"));
-    let predictions = String::from_utf8(fitted.members[8].1.clone()).expect("text");
+    assert_eq!(names.len(), 8, "what was predicted is no part of the model");
+    assert_eq!((names[0], names[7]), ("xgboost-model-0", "xgboost-model-7"));
+    assert_eq!(fitted.outputs[0].0, "predictions.csv");
+    let predictions = String::from_utf8(fitted.outputs[0].1.clone()).expect("text");
     assert_eq!(predictions.lines().count(), 200);
     let is_right = |line: &&str| {
         let cells: Vec<&str> = line.split(',').collect();
