@@ -214,7 +214,7 @@ impl Arguments {
         let rule =
             rule.ok_or_else(|| TrainError::client(format!("{} has no channel train", estimator.name)))?;
         let content_type = self.content_type.as_deref().unwrap_or(estimator.default_content_type);
-        let content_type = content_type_of(rule, content_type)?;
+        let content_type = content_type_of(estimator, rule, content_type)?;
         let path = download::to_here(name, source, &scratch.join(name))?;
         let (mode, selection) = (InputMode::File, Selection::All);
         Ok(Channel { name, path, content_type, labels: rule.labels, mode, selection })

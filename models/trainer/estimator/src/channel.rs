@@ -9,10 +9,9 @@ mod source;
 
 use std::path::{Path, PathBuf};
 
-use codecs::ContentType;
 use dmatrix::{DMatrix, Missing, Storage};
 
-pub use self::content_type::training_content_type;
+pub use self::content_type::{TrainingContent, training_content_type};
 pub(crate) use self::source::Source;
 use crate::gather::Gather;
 use crate::pipe::Piped;
@@ -31,7 +30,7 @@ pub struct Channel {
     /// A file, a folder of files, or (by pipe) the path that `_0`, `_1`, … are added to.
     pub path: PathBuf,
     /// What the files hold.
-    pub content_type: ContentType,
+    pub content_type: TrainingContent,
     /// Whether rows have labels.
     pub labels: Labels,
     /// How they arrive.

@@ -14,6 +14,7 @@ mod gather;
 mod hyperparameters;
 mod job;
 mod log;
+mod parquet;
 mod pipe;
 mod rows;
 mod rules;
@@ -21,7 +22,7 @@ mod selection;
 mod stop;
 mod store;
 
-pub use channel::{Channel, InputMode, RowRules, training_content_type};
+pub use channel::{Channel, InputMode, RowRules, TrainingContent, training_content_type};
 pub use checkpoints::Checkpoints;
 pub use cluster::{COLLECTIVE_PORT, Cluster, Meeting};
 pub use error::TrainError;

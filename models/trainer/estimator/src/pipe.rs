@@ -162,7 +162,7 @@ impl Piped {
         if !stream.await_writer(deadline)? {
             return Err(self.silent(&path));
         }
-        Ok(Source::of_stream(&self.channel, &self.rules, &self.stop, &path, Box::new(stream)))
+        Source::of_stream(&self.channel, &self.rules, &self.stop, &path, Box::new(stream))
     }
 
     fn silent(&self, path: &std::path::Path) -> TrainError {

@@ -8,7 +8,7 @@ use codecs::{ContentType, Format};
 use serde_json::{Map, Value};
 
 use estimator::{
-    Channel, ChannelRule, DistributionRule, Estimator, InputMode, Selection, TrainError,
+    Channel, ChannelRule, DistributionRule, Estimator, InputMode, Selection, TrainError, TrainingContent,
     training_content_type,
 };
 
@@ -19,6 +19,9 @@ const MODEL_CONTENT_TYPE: &str = "application/x-sagemaker-model";
 
 /// The algorithms that go on from an earlier model.
 const INCREMENTAL: &[&str] = &["xgboost", "linear-learner", "factorization-machines", "kmeans"];
+
+/// The algorithms whose channels may be Parquet.
+const PARQUET: &[&str] = &["xgboost"];
 
 /// Whether `estimator` goes on from an earlier model.
 pub(crate) fn is_incremental(estimator: &Estimator) -> bool {
@@ -116,19 +119,29 @@ fn channel(
     };
     check_distribution(rule, setting("S3DistributionType"))?;
     let content_type = setting("ContentType").unwrap_or(estimator.default_content_type);
-    let content_type = content_type_of(rule, content_type)?;
+    let content_type = content_type_of(estimator, rule, content_type)?;
     Ok(Channel { name, path, content_type, labels: rule.labels, mode, selection: Selection::All })
 }
 
 /// The content type of that name, if the rule has its format.
-pub(crate) fn content_type_of(rule: &ChannelRule, content_type: &str) -> Result<ContentType, TrainError> {
+pub(crate) fn content_type_of(
+    estimator: &Estimator,
+    rule: &ChannelRule,
+    content_type: &str,
+) -> Result<TrainingContent, TrainError> {
     let name = rule.name;
     let parsed = training_content_type(content_type, rule.labels)
         .map_err(|error| TrainError::client(format!("channel {name}: {error}")))?;
-    if rule.formats.contains(&parsed.format) {
+    let takes_parquet = PARQUET.contains(&estimator.name);
+    let is_known = match parsed {
+        TrainingContent::Records(content_type) => rule.formats.contains(&content_type.format),
+        TrainingContent::Parquet => takes_parquet,
+    };
+    if is_known {
         return Ok(parsed);
     }
-    let known: Vec<&str> = rule.formats.iter().map(|format| media_type(*format)).collect();
+    let mut known: Vec<&str> = rule.formats.iter().map(|format| media_type(*format)).collect();
+    known.extend(takes_parquet.then_some("application/x-parquet"));
     Err(TrainError::client(format!(
         "channel {name}: expected a content type of {}, found {content_type:?}",
         known.join(", ")
@@ -214,9 +227,10 @@ mod tests {
             "model": {"ContentType": "application/x-sagemaker-model", "TrainingInputMode": "File"}}"#;
         let files = ["train_0", "train_1", "validation/a", "model/model.tar.gz"];
         let channels = read_with("kmeans", config, &files).expect("sound");
-        let of = |name: &str| (channels[name].mode, channels[name].content_type.format);
-        assert_eq!(of("train"), (InputMode::Pipe, Format::Csv));
-        assert_eq!(of("validation"), (InputMode::File, Format::RecordIo));
+        let of = |name: &str| (channels[name].mode, channels[name].content_type);
+        let content = |name| training_content_type(name, Labels::Ignored).expect("known");
+        assert_eq!(of("train"), (InputMode::Pipe, content("text/csv")));
+        assert_eq!(of("validation"), (InputMode::File, content("application/x-recordio-protobuf")));
         assert!(!channels.contains_key("model"));
         let channels = read_with("kmeans", "{}", &["train/a"]).expect("the folder says");
         assert_eq!(channels.keys().collect::<Vec<_>>(), ["train"]);

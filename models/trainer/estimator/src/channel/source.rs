@@ -10,15 +10,16 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use codecs::Format;
+use codecs::{ContentType, Format};
 use dmatrix::{DMatrix, Storage};
 use rayon::prelude::*;
 
 use super::chunks::{CHUNK_BYTES, Chunk, Chunks};
 use super::decoder::Decoder;
 use super::queries::Together;
-use super::{Channel, RowRules, files};
+use super::{Channel, RowRules, TrainingContent, files};
 use crate::gather::Gather;
+use crate::parquet::Parquet;
 use crate::{Selection, Stop, TrainError};
 
 /// Pieces of a window for each thread. Reason: the slowest of two is nearer to the mean than one.
@@ -35,6 +36,8 @@ pub(crate) struct Source {
     /// Files not yet opened.
     files: VecDeque<PathBuf>,
     open: Option<(Arc<Path>, Chunks)>,
+    /// Instead of the above, if the files are Parquet.
+    parquet: Option<Parquet>,
     /// Blocks that were decoded and not yet given.
     ready: VecDeque<DMatrix>,
     /// Rows seen, those not selected included.
@@ -49,7 +52,15 @@ impl Source {
     /// Over the files of `channel`.
     pub(crate) fn of_files(channel: &Channel, rules: &RowRules, stop: &Stop) -> Result<Self, TrainError> {
         let files = files::list(channel.name, &channel.path)?;
-        Ok(Self { files: files.into(), ..Self::empty(channel, rules, stop) })
+        match channel.content_type {
+            TrainingContent::Records(content_type) => {
+                Ok(Self { files: files.into(), ..Self::empty(channel, content_type, rules, stop) })
+            }
+            TrainingContent::Parquet => {
+                let parquet = Some(Parquet::new(files, channel.labels, rules));
+                Ok(Self { parquet, ..Self::empty(channel, ContentType::new(Format::Csv), rules, stop) })
+            }
+        }
     }
 
     /// Over one stream, which faults call `name`.
@@ -59,19 +70,26 @@ impl Source {
         stop: &Stop,
         name: &Path,
         stream: Box<dyn Read + Send>,
-    ) -> Self {
-        let chunks = Chunks::new(stream, channel.content_type.format);
-        Self { open: Some((name.into(), chunks)), ..Self::empty(channel, rules, stop) }
+    ) -> Result<Self, TrainError> {
+        let TrainingContent::Records(content_type) = channel.content_type else {
+            return Err(TrainError::client(format!(
+                "channel {}: expected TrainingInputMode File or FastFile with Parquet, found \"Pipe\"",
+                channel.name
+            )));
+        };
+        let chunks = Chunks::new(stream, content_type.format);
+        Ok(Self { open: Some((name.into(), chunks)), ..Self::empty(channel, content_type, rules, stop) })
     }
 
-    fn empty(channel: &Channel, rules: &RowRules, stop: &Stop) -> Self {
+    fn empty(channel: &Channel, content_type: ContentType, rules: &RowRules, stop: &Stop) -> Self {
         Self {
-            format: channel.content_type.format,
-            decoder: Decoder::new(channel.content_type, channel.labels, rules),
+            format: content_type.format,
+            decoder: Decoder::new(content_type, channel.labels, rules),
             selection: channel.selection.clone(),
             stop: stop.clone(),
             files: VecDeque::new(),
             open: None,
+            parquet: None,
             ready: VecDeque::new(),
             rows_seen: 0,
             bytes_read: 0,
@@ -88,6 +106,11 @@ impl Source {
         while self.ready.is_empty() {
             if self.stop.is_asked_for() {
                 return Err(TrainError::Stopped);
+            }
+            if let Some(parquet) = &mut self.parquet {
+                let Some((file, block)) = parquet.next()? else { return Ok(None) };
+                self.take(block, &file)?;
+                continue;
             }
             let window = self.window()?;
             if window.is_empty() {
@@ -181,8 +204,8 @@ impl Source {
         Ok(())
     }
 
-    /// Bytes of files that were cut into pieces.
+    /// Bytes of files that were read.
     pub(crate) fn bytes_read(&self) -> u64 {
-        self.bytes_read
+        self.bytes_read + self.parquet.as_ref().map_or(0, Parquet::bytes_read)
     }
 }

@@ -70,7 +70,7 @@ fn what_is_wrong_is_named_with_its_place() {
     check(&[("_a.csv", "1,2\n")], "text/csv", false, &["channel train: expected files", "found none"]);
     check(&[("a/b/c/d/e.csv", "1,2\n")], "text/csv", false, &["at most 3 folder levels", "/a/b/c/d"]);
     check(&[("a", "1 2:3\n")], "application/json", false, &["carries no labels"]);
-    check(&[("a", "1 2:3\n")], "application/x-parquet", false, &["not read by this version"]);
+    check(&[("a", "1 2:3\n")], "application/x-parquet", false, &["/a: expected a Parquet file"]);
     check(&[("a", "1 2:3\n")], "text/csv;label_size=2", false, &["expected label_size=1, found 2"]);
     check(&[("a", "1 2:3\n")], "image/png", false, &["image/png"]);
 }
