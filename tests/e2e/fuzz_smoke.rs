@@ -53,6 +53,27 @@ fn signed_requests() -> Vec<Vec<u8>> {
     requests.collect()
 }
 
+/// The golden artifacts of the families, without digests, and files of MXNet.
+fn families() -> Vec<Vec<u8>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folders = |path: &str| {
+        let entries = fs::read_dir(root.join(path)).unwrap().map(|entry| entry.unwrap().path());
+        let mut folders: Vec<_> = entries.filter(|path| path.is_dir()).collect();
+        folders.sort();
+        folders
+    };
+    let ours = folders("golden/families").into_iter().map(|folder| {
+        let text = fs::read(folder.join("manifest.json")).unwrap();
+        let mut manifest: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        manifest.as_object_mut().unwrap().remove("sha256");
+        [manifest.to_string().as_bytes(), b"\n", &fs::read(folder.join("model.safetensors")).unwrap()]
+            .concat()
+    });
+    let mxnet = folders("../models/tests/mxnet").into_iter();
+    let mxnet = mxnet.map(|folder| [b"\n", &fs::read(folder.join("model_algo-1")).unwrap()[..]].concat());
+    ours.chain(mxnet).collect()
+}
+
 /// What each target starts from.
 fn seeds(target: &str) -> Vec<Vec<u8>> {
     let rows = Rows::draw(3, 4, 1);
@@ -136,6 +157,7 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
         ]),
         "libsvm" => [written("text/libsvm"), texts(&["1:0.5 3:1\n# words\n\n-1:2 2:1e3 # end", "1 qid:3 1:1", "2:1 1:2"])].concat(),
         "recordio" => [written("application/x-recordio-protobuf"), vec![harness::payload::frame(b"")]].concat(),
+        "family" => families(),
         "framing" | "batches" => [
             written("application/x-recordio-protobuf"),
             written("text/csv"),
@@ -188,7 +210,7 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
 /// Runs one target; a panic is reported with the input that made it.
 fn run(name: &str) {
     let (_, target) = targets::TARGETS.into_iter().find(|(target, _)| *target == name).unwrap();
-    let mutations = if name == "archive" { MUTATIONS_ON_DISK } else { MUTATIONS };
+    let mutations = if ["archive", "family"].contains(&name) { MUTATIONS_ON_DISK } else { MUTATIONS };
     let mut random = fastrand::Rng::with_seed(1);
     for seed in seeds(name).iter().filter(|seed| seed.len() <= SEED_BYTES_MAX) {
         target(seed);
@@ -227,6 +249,7 @@ smoke!(
     credentials,
     csv,
     event_message,
+    family,
     framing,
     gunzip,
     json,

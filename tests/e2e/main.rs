@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `compression` | content encodings and their cap |
 //! | `deployments` | UpdateEndpoint under load, by every policy; fleets that cannot serve |
+//! | `families` | artifacts of every family that an earlier version wrote |
 //! | `fuzz_smoke` | the fuzz targets, on seeds and damaged seeds |
 //! | `invocations` | every content type × every Accept; errors by status and message |
 //! | `limits_abuse` | slow, huge, lying, flooding and vanishing clients |
@@ -31,6 +32,7 @@
 
 mod compression;
 mod deployments;
+mod families;
 mod fuzz_smoke;
 mod invocations;
 mod limits_abuse;

@@ -5,6 +5,7 @@
 //! seeds.
 
 mod calls;
+mod families;
 mod processing;
 mod signatures;
 mod transforms;
@@ -20,6 +21,7 @@ use models::xgboost::{XgboostModel, reader};
 use models::{Input, LoadOptions, Manifest, Model};
 
 pub use calls::{call_shape, event_message, query_form};
+pub use families::family;
 pub use processing::{json_path, processing};
 pub use signatures::{aws_chunked, credentials, signature};
 pub use transforms::{batches, gunzip};
@@ -28,7 +30,7 @@ pub use transforms::{batches, gunzip};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 25] = [
+pub const TARGETS: [Target; 26] = [
     ("archive", archive),
     ("aws_chunked", aws_chunked),
     ("batches", batches),
@@ -38,6 +40,7 @@ pub const TARGETS: [Target; 25] = [
     ("credentials", credentials),
     ("csv", csv),
     ("event_message", event_message),
+    ("family", family),
     ("framing", framing),
     ("gunzip", gunzip),
     ("json", json),
