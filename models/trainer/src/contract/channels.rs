@@ -228,7 +228,7 @@ mod tests {
         let files = ["train_0", "train_1", "validation/a", "model/model.tar.gz"];
         let channels = read_with("kmeans", config, &files).expect("sound");
         let of = |name: &str| (channels[name].mode, channels[name].content_type);
-        let content = |name| training_content_type(name, Labels::Ignored).expect("known");
+        let content = |name| training_content_type(name, Labels::Optional).expect("known");
         assert_eq!(of("train"), (InputMode::Pipe, content("text/csv")));
         assert_eq!(of("validation"), (InputMode::File, content("application/x-recordio-protobuf")));
         assert!(!channels.contains_key("model"));
