@@ -151,3 +151,6 @@ impl Model for LinearLearner {
         size_of::<Self>() + size_of_val(self.weight.as_slice()) + size_of_val(self.bias.as_slice())
     }
 }
+
+#[cfg(test)]
+mod tests;
