@@ -143,7 +143,68 @@ def xgboost_cases(rows, folder):
         )
 
 
-FAMILIES = {"xgboost": xgboost_cases}
+SCIKIT = """
+import sys, time
+import numpy as np
+from sklearn.linear_model import LinearRegression, LogisticRegression, SGDRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+started = time.perf_counter()
+{read}
+read = time.perf_counter() - started
+started = time.perf_counter()
+model = {model}.fit(x, y)
+seconds = read, time.perf_counter() - started
+quality = {quality}
+"""
+LOG_LOSS = "-np.mean(np.log(np.where(y > 0.5, *model.predict_proba(x).T[::-1])))"
+SQUARES = "np.mean((model.predict(x) - y) ** 2)"
+
+
+def linear(rows, columns=30):
+    """Features of unlike scales and means, and what a linear function of them says: a class by chance, and a value with noise."""
+    import numpy as np
+
+    random = np.random.default_rng(0)
+    normal = random.standard_normal((rows, columns), dtype=np.float32)
+    signal = normal @ np.linspace(-1, 1, columns, dtype=np.float32)
+    x = normal * np.arange(1, columns + 1) / 10 + np.arange(columns)
+    classes = random.random(rows) < 1 / (1 + np.exp(-signal))
+    return x, classes, 10 + 4 * signal + 2 * random.standard_normal(rows)
+
+
+def linear_cases(rows, folder):
+    import numpy as np
+    import pandas
+
+    x, classes, values = linear(rows)
+    binary = ("binary_classifier", classes, "binary_log_loss", LOG_LOSS)
+    regressor = ("regressor", values, "mse", SQUARES)
+    for (kind, y, metric, quality), model in (
+        (binary, "make_pipeline(StandardScaler(), LogisticRegression())"),
+        (regressor, "LinearRegression()"),
+        (regressor, "make_pipeline(StandardScaler(), SGDRegressor())"),
+    ):
+        data = np.column_stack([y, x]).astype(np.float32)
+        csv, npy = folder / f"{kind}-{rows}.csv", folder / f"{kind}-{rows}.npy"
+        np.save(npy, data)
+        pandas.DataFrame(data).to_csv(csv, header=False, index=False, float_format="%.6g")
+        for path, read in ((csv, READ_CSV), (npy, READ_NPY)):
+            arguments = ["linear-learner", "--train", csv, "--content-type", "text/csv"]
+            arguments += ["--set", f"predictor_type={kind}"]
+            name = model.removeprefix("make_pipeline(StandardScaler(), ").split("(")[0]
+            yield Case(
+                name=f"{name} {rows}x30 {path.suffix[1:]}",
+                path=path,
+                arguments=arguments,
+                reference=SCIKIT.format(read=read, model=model, quality=quality),
+                seconds=r"time: ([0-9.]+) s to read, ([0-9.]+) s to train",
+                quality=rf"train_score .*'{metric}', ([0-9.]+)",
+                tolerance=5e-3,
+            )
+
+
+FAMILIES = {"xgboost": xgboost_cases, "linear-learner": linear_cases}
 
 
 def main():

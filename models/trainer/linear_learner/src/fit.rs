@@ -31,7 +31,9 @@ pub(crate) fn fit(job: &Job) -> Result<Fitted, TrainError> {
     let values = Hyperparameters::resolve(TABLE, &job.hyperparameters)?;
     let settings = Settings::new(&values)?;
     job.log.configuration(&values);
+    let started = Instant::now();
     let mut data = Data::open(job, &settings)?;
+    let read_s = started.elapsed().as_secs_f64();
     let scaler = data.measure(job, &settings)?;
     let candidates = candidates(&settings, data.columns(), scaler.balance());
     describe(job, &data, &candidates);
@@ -54,6 +56,7 @@ pub(crate) fn fit(job: &Job) -> Result<Fitted, TrainError> {
     let Some(model) = training.choose(&data.sample, is_shared)? else { return Err(TrainError::Stopped) };
     let chosen = candidates[model];
     let best = training.progress.best.weights.model(model, settings.outputs);
+    let train_s = started.elapsed().as_secs_f64() - read_s;
     job.log.info(&format!("Best model found for hyperparameters: {}", chosen.describe(&settings)));
     let channels = Channels {
         train: &mut data.train,
@@ -62,7 +65,10 @@ pub(crate) fn fit(job: &Job) -> Result<Fitted, TrainError> {
         is_stopped,
         warm_up: warm_up_rows(&data.first),
     };
-    finish(job, &values, &settings, &scaler, &chosen, &best, channels)
+    let fitted = finish(job, &values, &settings, &scaler, &chosen, &best, channels)?;
+    let score_s = started.elapsed().as_secs_f64() - read_s - train_s;
+    job.log.info(&format!("time: {read_s:.3} s to read, {train_s:.3} s to train, {score_s:.3} s to score"));
+    Ok(fitted)
 }
 
 /// The rows, and what is kept of them in memory.
@@ -187,7 +193,10 @@ impl Told<'_> {
             if self.has_validation {
                 numbers.push((format!("validation_{objective}"), *other));
             }
-            log.line(&self.numbers(model, &numbers, started_s));
+            // Models at rest have none.
+            if train.is_finite() {
+                log.line(&self.numbers(model, &numbers, started_s));
+            }
         }
         let (train, other) = (seen.losses[self.model], judged.losses[self.model]);
         log.epoch_quality(self.epoch, "train", objective, MetricKind::Loss, train);

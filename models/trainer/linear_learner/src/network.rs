@@ -51,6 +51,8 @@ struct Chunk {
     scaled: Vec<f32>,
     /// Rows × width: margins, then derivatives.
     margins: Vec<f32>,
+    /// A model: losses of some rows.
+    partial: Vec<f32>,
     sums: Sums,
 }
 
@@ -101,9 +103,12 @@ impl Network<'_> {
         let mut margins = self.margins(weights, rows);
         let models = weights.width / self.objective.outputs;
         let mut losses = vec![0.0; rows.rows() * models];
+        let mut single = vec![0.0; models];
         let each = margins.chunks_exact_mut(weights.width).zip(losses.chunks_exact_mut(models));
         for ((margins, losses), label) in each.zip(rows.labels()) {
-            self.objective.row(self.scaler.label(*label), margins, losses);
+            single.fill(0.0);
+            self.objective.row(self.scaler.label(*label), margins, &mut single);
+            losses.iter_mut().zip(&single).for_each(|(loss, value)| *loss = f64::from(*value));
         }
         losses
     }
@@ -211,9 +216,8 @@ impl Network<'_> {
         let sums = &mut chunk.sums;
         sums.losses.clear();
         sums.losses.resize(width / self.objective.outputs, 0.0);
-        for (label, margins) in batch.labels()[rows].iter().zip(chunk.margins.chunks_exact_mut(width)) {
-            self.objective.row(self.scaler.label(*label), margins, &mut sums.losses);
-        }
+        let labels = batch.labels()[rows].iter().map(|label| self.scaler.label(*label));
+        self.objective.rows(labels, &mut chunk.margins, &mut sums.losses, &mut chunk.partial);
     }
 
     /// The sums of derivatives by weights and biases.

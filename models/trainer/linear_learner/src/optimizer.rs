@@ -16,7 +16,7 @@ use rayon::prelude::*;
 use crate::grid::Candidate;
 use crate::network::Sums;
 use crate::settings::{Rule, StepSettings};
-use crate::weights::Weights;
+use crate::weights::{Weights, narrowed, widen};
 
 /// Keeps roots from 0.
 const EPSILON: f32 = 1e-8;
@@ -72,6 +72,28 @@ impl Optimizer {
             first: vec![0.0; length],
             second: vec![0.0; length],
         }
+    }
+
+    /// That of some columns alone.
+    pub(crate) fn narrowed(&self, columns: &[usize]) -> Self {
+        let width = self.rates.len();
+        Self {
+            settings: self.settings,
+            rates: columns.iter().map(|column| self.rates[*column]).collect(),
+            decays: narrowed(&self.decays, width, columns),
+            l1s: narrowed(&self.l1s, width, columns),
+            steps: self.steps,
+            first: narrowed(&self.first, width, columns),
+            second: narrowed(&self.second, width, columns),
+        }
+    }
+
+    /// Takes over the moments of those columns, and the steps taken.
+    pub(crate) fn widen(&mut self, narrow: &Self, columns: &[usize]) {
+        let width = self.rates.len();
+        self.steps = narrow.steps;
+        widen(&mut self.first, width, &narrow.first, columns);
+        widen(&mut self.second, width, &narrow.second, columns);
     }
 
     /// Steps along `sums` over `rows` rows.

@@ -32,6 +32,9 @@ pub(crate) const SAMPLE_ROWS_MAX: usize = 10_000;
 /// The most values of those rows. Reason: 64 MB.
 pub(crate) const SAMPLE_VALUES_MAX: usize = 16 << 20;
 
+/// Columns that the inner loops take at a time.
+const LANES: usize = 8;
+
 /// Every model at its best epoch so far.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Best {
@@ -148,30 +151,108 @@ impl<'a> Training<'a> {
         self.optimizer.second = std::mem::take(&mut self.progress.second);
     }
 
-    /// One pass over the rows.
+    /// One pass over the rows, of the models that are not at rest; losses of others are NaN.
     ///
     /// # Errors
     /// When a row is not as it should be, or a host is gone.
     pub(crate) fn epoch(&mut self, rows: &mut Rows) -> Result<Seen, TrainError> {
+        let kept = self.kept();
+        if kept.len() == self.models() {
+            return self.epoch_of_all(rows);
+        }
+        let mut narrow = self.narrowed(&kept);
+        let seen = narrow.epoch_of_all(rows)?;
+        self.widen(narrow, &kept);
+        Ok(Seen { losses: spread(&seen.losses, &kept, self.models()), ..seen })
+    }
+
+    /// The models that take steps: those that are not at rest, and as many others as fill the lanes of the loops up.
+    fn kept(&self) -> Vec<usize> {
+        let is_active = |model: &usize| self.progress.stale_epochs[*model] < self.settings.patience;
+        let mut kept: Vec<usize> = (0..self.models()).filter(is_active).collect();
+        let width = kept.len() * self.settings.outputs;
+        let room = (width.next_multiple_of(LANES) - width) / self.settings.outputs;
+        kept.extend((0..self.models()).filter(|model| !is_active(model)).take(room));
+        kept.sort_unstable();
+        kept
+    }
+
+    /// Some models alone.
+    fn narrowed(&mut self, models: &[usize]) -> Self {
+        let outputs = self.settings.outputs;
+        let columns: Vec<usize> =
+            models.iter().flat_map(|model| model * outputs..(model + 1) * outputs).collect();
+        let objective = |objective: &Objective| Objective {
+            positive: models.iter().map(|model| objective.positive[*model]).collect(),
+            ..objective.clone()
+        };
+        let progress = &self.progress;
+        let none = Weights { width: 0, weight: Vec::new(), bias: Vec::new() };
+        Self {
+            job: self.job,
+            settings: self.settings,
+            scaler: self.scaler,
+            objective: objective(&self.objective),
+            judged: objective(&self.judged),
+            optimizer: self.optimizer.narrowed(&columns),
+            progress: Progress {
+                epochs_done: progress.epochs_done,
+                steps: progress.steps,
+                weights: progress.weights.narrowed(&columns),
+                mean: progress.mean.narrowed(&columns),
+                first: Vec::new(),
+                second: Vec::new(),
+                // Only a whole training ends epochs.
+                best: Best { weights: none, values: Vec::new(), losses: Vec::new() },
+                references: Vec::new(),
+                stale_epochs: Vec::new(),
+            },
+            buffers: std::mem::take(&mut self.buffers),
+        }
+    }
+
+    /// Takes over what some models have come to alone.
+    fn widen(&mut self, narrow: Self, models: &[usize]) {
+        let outputs = self.settings.outputs;
+        let columns: Vec<usize> =
+            models.iter().flat_map(|model| model * outputs..(model + 1) * outputs).collect();
+        self.optimizer.widen(&narrow.optimizer, &columns);
+        self.progress.weights.widen(&narrow.progress.weights, &columns);
+        self.progress.mean.widen(&narrow.progress.mean, &columns);
+        self.buffers = narrow.buffers;
+    }
+
+    /// One host's pass is a task of the threads that work on it, so that nothing is handed to them from outside at every step.
+    fn epoch_of_all(&mut self, rows: &mut Rows) -> Result<Seen, TrainError> {
+        if self.job.cluster.size() == 1 { rayon::scope(|_| self.steps(rows)) } else { self.steps(rows) }
+    }
+
+    fn steps(&mut self, rows: &mut Rows) -> Result<Seen, TrainError> {
         let (rank, epoch) = (self.job.cluster.rank() as u64, u64::from(self.progress.epochs_done));
         let seed = self.settings.seed.wrapping_add(epoch << 32).wrapping_add(rank << 48).wrapping_add(1);
         let mut pass = rows.pass(Order::Shuffled { seed })?;
-        let mut batch = DMatrix::new();
+        let (mut batch, mut ahead) = (DMatrix::new(), DMatrix::new());
+        let is_alone = self.job.cluster.size() == 1;
         let mut seen = Seen { losses: vec![0.0; self.models()], rows: 0, is_stopped: false };
-        let mut has_more = true;
+        let mut has_more = pass.next(&mut batch)?;
         loop {
-            has_more = has_more && pass.next(&mut batch)?;
-            if !has_more && self.job.cluster.size() == 1 {
+            if !has_more && is_alone {
                 break;
             }
             if has_more {
                 self.settings.check_labels("train", batch.labels())?;
             }
-            let Some(rows) = self.step(has_more.then_some(&batch), &mut seen)? else { break };
+            let read = || if has_more { pass.next(&mut ahead) } else { Ok(false) };
+            let step = || self.step(has_more.then_some(&batch), &mut seen);
+            // A step of several hosts waits for the others, which the threads that work here must not.
+            let (read, stepped) = if is_alone { rayon::join(read, step) } else { in_turn(read, step) };
+            let Some(rows) = stepped? else { break };
             seen.rows += rows;
             if seen.is_stopped {
                 break;
             }
+            has_more = read?;
+            std::mem::swap(&mut batch, &mut ahead);
         }
         if seen.rows == 0 {
             return Err(TrainError::client("channel train: expected rows, found none"));
@@ -226,7 +307,8 @@ impl<'a> Training<'a> {
         self.progress.weights.width / self.settings.outputs
     }
 
-    /// Losses over all rows of `validation`, or over the sample, and what the criterion says of every model.
+    /// Losses over all rows of `validation`, or over the sample, and what the criterion says of every model that is not at
+    /// rest; NaN for others.
     ///
     /// # Errors
     /// When a row is not as it should be, or a host is gone.
@@ -235,6 +317,18 @@ impl<'a> Training<'a> {
         validation: Option<&mut Rows>,
         sample: &DMatrix,
     ) -> Result<Judged, TrainError> {
+        let kept = self.kept();
+        if kept.len() == self.models() {
+            return self.judge_all(validation, sample);
+        }
+        let mut narrow = self.narrowed(&kept);
+        let judged = narrow.judge_all(validation, sample)?;
+        self.buffers = narrow.buffers;
+        let whole = |values: &[f64]| spread(values, &kept, self.models());
+        Ok(Judged { losses: whole(&judged.losses), values: whole(&judged.values) })
+    }
+
+    fn judge_all(&mut self, validation: Option<&mut Rows>, sample: &DMatrix) -> Result<Judged, TrainError> {
         let network = Network { scaler: self.scaler, objective: &self.judged };
         let mut sums = vec![0.0; self.progress.weights.width / self.settings.outputs + 1];
         let mut add = |batch: &DMatrix| {
@@ -388,6 +482,18 @@ impl<'a> Training<'a> {
         };
         Ok(eligible.into_iter().find(is_as_good))
     }
+}
+
+/// Values of the models `kept` among all; NaN for the others.
+fn spread(values: &[f64], kept: &[usize], models: usize) -> Vec<f64> {
+    let mut all = vec![f64::NAN; models];
+    kept.iter().zip(values).for_each(|(model, value)| all[*model] = *value);
+    all
+}
+
+fn in_turn<A, B>(one: impl FnOnce() -> A, other: impl FnOnce() -> B) -> (A, B) {
+    let second = other();
+    (one(), second)
 }
 
 impl Settings {

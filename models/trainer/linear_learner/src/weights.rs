@@ -83,6 +83,21 @@ impl Weights {
         self.bias[columns.clone()].copy_from_slice(&other.bias[columns]);
     }
 
+    /// Some columns alone.
+    pub(crate) fn narrowed(&self, columns: &[usize]) -> Self {
+        Self {
+            width: columns.len(),
+            weight: narrowed(&self.weight, self.width, columns),
+            bias: narrowed(&self.bias, self.width, columns),
+        }
+    }
+
+    /// Takes over those columns from `narrow`, which has them alone.
+    pub(crate) fn widen(&mut self, narrow: &Self, columns: &[usize]) {
+        widen(&mut self.weight, self.width, &narrow.weight, columns);
+        widen(&mut self.bias, self.width, &narrow.bias, columns);
+    }
+
     /// One model alone.
     pub(crate) fn model(&self, model: usize, outputs: usize) -> Self {
         let columns = model * outputs..(model + 1) * outputs;
@@ -113,6 +128,18 @@ impl Weights {
             raw.bias.push(bias as f32);
         }
         raw
+    }
+}
+
+/// Some columns of a row-major matrix of `width`.
+pub(crate) fn narrowed(values: &[f32], width: usize, columns: &[usize]) -> Vec<f32> {
+    values.chunks_exact(width).flat_map(|row| columns.iter().map(|column| row[*column])).collect()
+}
+
+/// Puts columns back where [`narrowed`] had them from.
+pub(crate) fn widen(values: &mut [f32], width: usize, narrow: &[f32], columns: &[usize]) {
+    for (row, narrow) in values.chunks_exact_mut(width).zip(narrow.chunks_exact(columns.len())) {
+        columns.iter().zip(narrow).for_each(|(column, value)| row[*column] = *value);
     }
 }
 
@@ -165,6 +192,20 @@ mod tests {
                 model.weight.iter().chain(&model.bias).zip(weights.weight.iter().chain(&weights.bias));
             pairs.for_each(|(found, expected)| assert!((found - expected).abs() < 1e-5));
         }
+    }
+
+    #[test]
+    fn columns_go_and_come_back() {
+        let whole =
+            Weights { width: 3, weight: vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0], bias: vec![7.0, 8.0, 9.0] };
+        let mut narrow = whole.narrowed(&[0, 2]);
+        assert_eq!(narrow, Weights { width: 2, weight: vec![1.0, 3.0, 4.0, 6.0], bias: vec![7.0, 9.0] });
+        narrow.weight[3] = -6.0;
+        narrow.bias[0] = -7.0;
+        let mut back = whole.clone();
+        back.widen(&narrow, &[0, 2]);
+        assert_eq!(back.weight, [1.0, 2.0, 3.0, 4.0, 5.0, -6.0]);
+        assert_eq!(back.bias, [-7.0, 8.0, 9.0]);
     }
 
     #[test]
