@@ -4,9 +4,16 @@
 //! needs only bins beside them, 1 (2 above 256 bins; 4 sparse), and drops the rows then; everything else needs XGBoost's
 //! own sparse rows, 8, and then up to 8 for sorted columns. A row takes 24 bytes and 12 an output for its label, weight,
 //! margins and gradients. The program and its library take [`BASE_BYTES`]. When the sum is more than the job may use,
-//! training by histograms goes on with rows on the disk ([`Layout::Paged`]): then a row takes those 24 + 12 bytes, and
-//! values only [`PAGES`] pages of [`PART_BYTES`] at 16 bytes a value. Other methods cannot do that, and are refused with
-//! both numbers.
+//! training by histograms goes on with rows on the disk ([`Layout::Paged`]): then, beside the base,
+//!
+//! `rows × (24 + 12 × outputs) + bins × (1024 + 16 × nodes) + 16 × page`
+//!
+//! where bins are `max_bin` a feature, at most one a value, and nodes those whose histograms are kept (2 to the power of
+//! `max_depth`). The page is what is left of the limit, from 64 KiB to 32 MiB; when not even the least is, and with other
+//! methods, which cannot page, the job is refused with both numbers.
+//!
+//! Measured with XGBoost 3.2, 1,000,000 × 30 dense rows, two threads: 247 MiB as bins in memory (the formula says 273), 141 MiB
+//! on the disk under a limit of 200 MiB.
 
 use dmatrix::{DMatrix, Storage};
 use estimator::{Channel, Job, RowRules, TrainError, warm_up_rows};
@@ -14,11 +21,18 @@ use estimator::{Channel, Job, RowRules, TrainError, warm_up_rows};
 use crate::ffi::{Batches, LibraryError};
 use crate::spill::{Spill, SpillWriter};
 
-/// Bytes of values of one part, which is a page when rows are on the disk. Reason: large enough that a page is worth a
-/// read, small enough that several fit in memory.
-pub(crate) const PART_BYTES: usize = 32 << 20;
-/// Pages that XGBoost holds at once: it reads ahead of the one that it works on.
-const PAGES: u64 = 4;
+/// The least and the most bytes of a page. Reason: smaller ones are mostly overhead, larger ones are worth no more.
+const PAGE_BYTES: (u64, u64) = (64 << 10, 32 << 20);
+/// Rows are gathered in parts of this share of the memory, within the bounds of a page. Reason: what is not yet counted stays
+/// small beside the bound.
+const PARTS_IN_MEMORY: u64 = 64;
+/// What a page takes for each of its bytes: XGBoost holds four at once at 16 bytes a value, since it reads ahead of the one
+/// that it works on and writes the one before.
+const PAGE_COPIES: u64 = 16;
+/// What a bin takes while quantiles are sketched.
+const SKETCH_BYTES: u64 = 1024;
+/// What a bin takes in the histogram of a node: two sums of f64.
+const HISTOGRAM_BYTES: u64 = 16;
 /// The program, its library and what they allocate whatever the rows.
 const BASE_BYTES: u64 = 96 << 20;
 
@@ -38,27 +52,62 @@ pub(crate) enum Layout {
 pub(crate) struct Budget {
     /// Bytes for all.
     pub(crate) memory_bytes: u64,
+    /// How the channel `train` is held while it fits in memory.
+    pub(crate) layout: Layout,
     /// Values for each row: classes, or 1.
     pub(crate) outputs: u64,
     /// Bins of a feature.
     pub(crate) max_bin: i64,
+    /// Nodes of a tree whose histograms are kept.
+    pub(crate) nodes: u64,
     /// Whether rows may be on the disk.
     pub(crate) may_page: bool,
 }
 
 impl Budget {
-    /// Bytes that rows of `values` values take at their peak.
-    pub(crate) fn needed_bytes(&self, rows: u64, values: u64, is_sparse: bool, layout: Layout) -> u64 {
-        let gathered = if is_sparse { 8 } else { 4 };
+    /// Bytes that rows take at their peak; on the disk, with the least pages.
+    pub(crate) fn needed_bytes(&self, shape: &Shape, layout: Layout) -> u64 {
+        let gathered = if shape.is_sparse { 8 } else { 4 };
         let value_bytes = match layout {
-            Layout::Quantiles if is_sparse => gathered + 4,
+            Layout::Quantiles if shape.is_sparse => gathered + 4,
             Layout::Quantiles => gathered + if self.max_bin <= 256 { 1 } else { 2 },
             Layout::Whole => (gathered + 8).max(16),
             Layout::Paged => 0,
         };
-        let pages = if layout == Layout::Paged { PAGES * PART_BYTES as u64 * 4 } else { 0 };
-        BASE_BYTES + rows * (24 + 12 * self.outputs) + values * value_bytes + pages
+        let rest =
+            if layout == Layout::Paged { PAGE_BYTES.0 * PAGE_COPIES + self.bins_bytes(shape) } else { 0 };
+        BASE_BYTES + shape.rows * (24 + 12 * self.outputs) + shape.values * value_bytes + rest
     }
+
+    /// Sketches and histograms of all features.
+    fn bins_bytes(&self, shape: &Shape) -> u64 {
+        let bins = shape.columns.saturating_mul(self.max_bin.max(0) as u64).min(shape.values);
+        bins.saturating_mul(SKETCH_BYTES + HISTOGRAM_BYTES * self.nodes)
+    }
+
+    /// Bytes of a page when `spills` channels are on the disk, and all need `needed` bytes with the least pages.
+    pub(crate) fn page_bytes(&self, needed: u64, spills: u64) -> u64 {
+        let more = self.memory_bytes.saturating_sub(needed) / (PAGE_COPIES * spills.max(1));
+        (PAGE_BYTES.0 + more).min(PAGE_BYTES.1)
+    }
+
+    fn part_bytes(&self) -> u64 {
+        (self.memory_bytes / PARTS_IN_MEMORY).clamp(PAGE_BYTES.0, PAGE_BYTES.1)
+    }
+}
+
+/// How many rows there are, and of what.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shape {
+    pub(crate) rows: u64,
+    pub(crate) columns: u64,
+    pub(crate) values: u64,
+    pub(crate) is_sparse: bool,
+}
+
+/// Bytes of rows as pages count them: a row is one value more, since sparse rows have offsets.
+pub(crate) fn counted_bytes(rows: usize, values: usize) -> u64 {
+    (rows + values) as u64 * size_of::<f32>() as u64
 }
 
 /// The rows of a channel.
@@ -89,18 +138,38 @@ impl Collected {
     /// Reads `channel`.
     ///
     /// # Errors
-    /// When a row is not as it should be, or the rows fit nowhere.
+    /// When a row is not as it should be, or the rows fit nowhere, not even with those of the channel `earlier` on the disk.
     pub(crate) fn read(
         channel: &Channel,
         rules: &RowRules,
         job: &Job,
         budget: &Budget,
         layout: Layout,
+        earlier: Option<&mut Collected>,
     ) -> Result<Self, TrainError> {
-        let mut gathering = Gathering::new(channel.name, budget, layout);
+        let mut gathering = Gathering::new(channel.name, budget, layout, earlier);
         channel.each_block(rules, job, |block| gathering.push(block, job))?;
         gathering.close(job)?;
         gathering.finish()
+    }
+
+    /// Bytes that they take.
+    pub(crate) fn needed_bytes(&self, budget: &Budget, layout: Layout) -> u64 {
+        let layout = if matches!(self.rows, Held::Spilled(_)) { Layout::Paged } else { layout };
+        let (rows, columns) = (self.count as u64, self.columns as u64);
+        budget
+            .needed_bytes(&Shape { rows, columns, values: self.values, is_sparse: self.is_sparse() }, layout)
+    }
+
+    /// Moves rows in memory to the disk.
+    fn spill(&mut self, job: &Job) -> Result<(), TrainError> {
+        let (is_sparse, columns) = (self.is_sparse(), self.columns);
+        if let Held::Parts(parts) = &mut self.rows {
+            let written = spilled(parts, self.name, job)?.finish(columns, is_sparse);
+            let spill = written.map_err(|error| TrainError::io(&job.resources.scratch, &error))?;
+            self.rows = Held::Spilled(Box::new(spill));
+        }
+        Ok(())
     }
 
     /// Lets sparse rows be of `columns` features; dense ones must be.
@@ -138,11 +207,22 @@ impl Collected {
     }
 }
 
+/// A file of all `parts`, which are freed one by one.
+fn spilled(parts: &mut Vec<DMatrix>, name: &str, job: &Job) -> Result<SpillWriter, TrainError> {
+    let mut spill = SpillWriter::new(&job.resources.scratch, name)?;
+    for part in parts.drain(..) {
+        spill.push(&part).map_err(|error| TrainError::io(&job.resources.scratch, &error))?;
+    }
+    Ok(spill)
+}
+
 /// Rows while they are read.
 struct Gathering<'a> {
     collected: Collected,
     budget: &'a Budget,
     layout: Layout,
+    /// The channel read before, for the layout of the budget.
+    earlier: Option<&'a mut Collected>,
     open: Part,
     parts: Vec<DMatrix>,
     spill: Option<SpillWriter>,
@@ -150,7 +230,12 @@ struct Gathering<'a> {
 }
 
 impl<'a> Gathering<'a> {
-    fn new(name: &'static str, budget: &'a Budget, layout: Layout) -> Self {
+    fn new(
+        name: &'static str,
+        budget: &'a Budget,
+        layout: Layout,
+        earlier: Option<&'a mut Collected>,
+    ) -> Self {
         let collected = Collected {
             name,
             rows: Held::Parts(Vec::new()),
@@ -163,7 +248,7 @@ impl<'a> Gathering<'a> {
             values: 0,
         };
         let (open, parts) = (Part::default(), Vec::new());
-        Self { collected, budget, layout, open, parts, spill: None, is_sparse: false }
+        Self { collected, budget, layout, earlier, open, parts, spill: None, is_sparse: false }
     }
 
     fn push(&mut self, batch: &DMatrix, job: &Job) -> Result<(), TrainError> {
@@ -183,35 +268,55 @@ impl<'a> Gathering<'a> {
             self.close(job)?;
         }
         self.open.append(batch);
-        if self.open.is_full() { self.close(job) } else { Ok(()) }
+        if self.open.counted_bytes() >= self.budget.part_bytes() { self.close(job) } else { Ok(()) }
     }
 
     /// Ends the open part, and moves all to the disk once memory is short.
     fn close(&mut self, job: &Job) -> Result<(), TrainError> {
         let Some(part) = std::mem::take(&mut self.open).finish() else { return Ok(()) };
-        if let Some(spill) = &mut self.spill {
-            return spill.push(&part).map_err(|error| TrainError::io(&job.resources.scratch, &error));
+        match &mut self.spill {
+            Some(spill) => {
+                spill.push(&part).map_err(|error| TrainError::io(&job.resources.scratch, &error))?
+            }
+            None => self.parts.push(part),
         }
-        self.parts.push(part);
-        let (count, values) = (self.collected.count as u64, self.collected.values);
-        let needed = self.budget.needed_bytes(count, values, self.is_sparse, self.layout);
-        if needed <= self.budget.memory_bytes {
+        let limit = self.budget.memory_bytes;
+        let needed = self.needed(if self.spill.is_some() { Layout::Paged } else { self.layout });
+        if needed <= limit {
             return Ok(());
         }
         if !self.budget.may_page {
             return Err(self.too_large(needed));
         }
-        let name = self.collected.name;
-        job.log.info(&format!(
-            "channel {name}: {count} rows need {needed} bytes of memory, more than the {} there are: rows go to the disk",
-            self.budget.memory_bytes
-        ));
-        let mut spill = SpillWriter::new(&job.resources.scratch, name)?;
-        for part in self.parts.drain(..) {
-            spill.push(&part).map_err(|error| TrainError::io(&job.resources.scratch, &error))?;
+        let (name, count) = (self.collected.name, self.collected.count);
+        if self.spill.is_none() {
+            job.log.info(&format!(
+                "channel {name}: {count} rows need {needed} bytes of memory, more than the {limit} there are: rows go to the disk"
+            ));
+            self.spill = Some(spilled(&mut self.parts, name, job)?);
         }
-        self.spill = Some(spill);
-        Ok(())
+        if self.needed(Layout::Paged) > limit
+            && let Some(earlier) = &mut self.earlier
+        {
+            earlier.spill(job)?;
+        }
+        match self.needed(Layout::Paged) {
+            needed if needed > limit => Err(TrainError::client(format!(
+                "channel {name}: {count} rows and more need {needed} bytes of memory even on the disk, expected at most {limit}"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// What the rows so far need, beside those of the channel before.
+    fn needed(&self, layout: Layout) -> u64 {
+        let (rows, columns) = (self.collected.count as u64, self.collected.columns as u64);
+        let shape = Shape { rows, columns, values: self.collected.values, is_sparse: self.is_sparse };
+        let before = self
+            .earlier
+            .as_ref()
+            .map_or(0, |earlier| earlier.needed_bytes(self.budget, self.budget.layout) - BASE_BYTES);
+        before + self.budget.needed_bytes(&shape, layout)
     }
 
     fn too_large(&self, needed: u64) -> TrainError {
@@ -276,8 +381,8 @@ impl Part {
         }
     }
 
-    fn is_full(&self) -> bool {
-        self.values.len() * size_of::<f32>() >= PART_BYTES
+    fn counted_bytes(&self) -> u64 {
+        counted_bytes(self.offsets.len(), self.values.len())
     }
 
     /// The rows, or `None` when there are none.

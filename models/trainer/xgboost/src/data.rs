@@ -3,7 +3,7 @@
 use dmatrix::Missing;
 use estimator::{Channel, Hyperparameters, Job, RowRules, TrainError};
 
-use crate::collect::{Budget, Collected, Layout};
+use crate::collect::{Budget, Collected, Held, Layout};
 
 /// Reads `train` and, if the job has it, `validation`.
 ///
@@ -22,11 +22,11 @@ pub(crate) fn read(
     }
     let csv_weights = values.integer("csv_weights") == Some(1);
     let rules = RowRules { columns: None, missing: Missing::Allowed, csv_weights };
-    let mut train = Collected::read(job.train()?, &rules, job, budget, layout)?;
-    let used = budget.needed_bytes(train.count as u64, train.values, train.is_sparse(), layout);
-    let left = Budget { memory_bytes: budget.memory_bytes.saturating_sub(used), ..*budget };
-    let read = |channel: &Channel| Collected::read(channel, &rules, job, &left, Layout::Whole);
+    let mut train = Collected::read(job.train()?, &rules, job, budget, layout, None)?;
+    let read =
+        |channel: &Channel| Collected::read(channel, &rules, job, budget, Layout::Whole, Some(&mut train));
     let mut validation = job.channel("validation").map(read).transpose()?;
+    set_pages(budget, &mut train, validation.as_mut());
     if is_same_place(job) {
         job.log.warning(
             "the channels train and validation are the same files: validation says nothing of new rows",
@@ -41,6 +41,21 @@ pub(crate) fn read(
         job.log.line(&format!("{}: {} rows of {} features", rows.name, rows.count, rows.columns));
     }
     Ok((train, validation))
+}
+
+/// Gives channels on the disk, in equal pages, what memory is left.
+fn set_pages(budget: &Budget, train: &mut Collected, validation: Option<&mut Collected>) {
+    let mut needed = train.needed_bytes(budget, budget.layout);
+    // The base is counted twice, and the bins of both, since each channel has its own.
+    needed += validation.as_ref().map_or(0, |rows| rows.needed_bytes(budget, Layout::Whole));
+    let all = [Some(train), validation].into_iter().flatten();
+    let spills = all.filter_map(|rows| match &mut rows.rows {
+        Held::Spilled(spill) => Some(spill),
+        Held::Parts(_) => None,
+    });
+    let spills: Vec<_> = spills.collect();
+    let page_bytes = budget.page_bytes(needed, spills.len() as u64);
+    spills.into_iter().for_each(|spill| spill.set_page_bytes(page_bytes));
 }
 
 /// Whether both channels name one place.
@@ -145,7 +160,6 @@ fn number_queries(rows: &mut Collected) -> Result<(), TrainError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::collect::Held;
 
     fn ranked(queries: &[u32], weights: &[f32]) -> Result<(Vec<u32>, Vec<f32>), String> {
         let mut rows = Collected {

@@ -95,6 +95,8 @@ impl Plan {
         let copies = if values.given("_kfold").is_some() { 2 } else { 1 };
         let budget = Budget {
             memory_bytes: job.resources.memory_bytes / copies,
+            layout,
+            nodes: nodes(values),
             outputs: values.integer("num_class").unwrap_or(1) as u64,
             max_bin: values.integer("max_bin").expect("it has a default"),
             may_page,
@@ -111,6 +113,18 @@ impl Plan {
             are_times: values.word("objective") == "survival:aft",
         }
     }
+}
+
+/// The most nodes whose histograms XGBoost keeps: its own default, `max_cached_hist_node`.
+const NODES_MAX: i64 = 1 << 16;
+
+/// Nodes of a tree that have histograms: those above the last level, or two a leaf.
+fn nodes(values: &Hyperparameters) -> u64 {
+    let depth = values.integer("max_depth").unwrap_or(6);
+    let by_depth = if depth == 0 { NODES_MAX } else { 1 << depth.clamp(1, 16) };
+    let leaves = values.integer("max_leaves").unwrap_or(0);
+    let by_leaves = if leaves == 0 { NODES_MAX } else { leaves.saturating_mul(2) };
+    by_depth.min(by_leaves).clamp(1, NODES_MAX) as u64
 }
 
 /// What the manifest says of the rows.

@@ -10,6 +10,7 @@ use std::path::Path;
 use dmatrix::{DMatrix, Storage};
 use estimator::TrainError;
 
+use crate::collect::counted_bytes;
 use crate::ffi::{Batches, LibraryError};
 
 /// Bytes that are read or written at once. Reason: large enough for a disk, small beside a batch.
@@ -23,6 +24,19 @@ pub(crate) struct Spill {
     /// Whether dense batches are given as sparse ones, since others are.
     as_sparse: bool,
     columns: usize,
+    /// How many bytes of parts are given at once, unless one part has more.
+    page_bytes: u64,
+    /// The head of the part that the last page had no room for.
+    pending: Option<Head>,
+}
+
+/// What a part begins with.
+#[derive(Debug, Clone, Copy)]
+struct Head {
+    is_sparse: bool,
+    rows: usize,
+    columns: usize,
+    values: usize,
 }
 
 /// A file that batches are still added to.
@@ -69,7 +83,7 @@ impl SpillWriter {
     pub(crate) fn finish(self, columns: usize, as_sparse: bool) -> std::io::Result<Spill> {
         let file = self.file.into_inner().map_err(std::io::IntoInnerError::into_error)?;
         let file = BufReader::with_capacity(BUFFER_BYTES, file);
-        Ok(Spill { file, batch: DMatrix::new(), as_sparse, columns })
+        Ok(Spill { file, batch: DMatrix::new(), as_sparse, columns, page_bytes: 0, pending: None })
     }
 }
 
@@ -77,6 +91,66 @@ impl Spill {
     /// Whether its batches are sparse.
     pub(crate) fn is_sparse(&self) -> bool {
         self.as_sparse
+    }
+
+    /// Lets as many parts be one batch as have `page_bytes`.
+    pub(crate) fn set_page_bytes(&mut self, page_bytes: u64) {
+        self.page_bytes = page_bytes;
+    }
+
+    /// The next part's head, `None` at the end of the file.
+    fn head(&mut self) -> std::io::Result<Option<Head>> {
+        if let Some(head) = self.pending.take() {
+            return Ok(Some(head));
+        }
+        let Some(is_sparse) = read_number(&mut self.file)? else { return Ok(None) };
+        let mut number = || {
+            let number = read_number(&mut self.file)?;
+            number.ok_or_else(|| std::io::Error::from(std::io::ErrorKind::UnexpectedEof))
+        };
+        let (rows, columns, values) = (number()? as usize, number()? as usize, number()? as usize);
+        Ok(Some(Head { is_sparse: is_sparse == 1, rows, columns, values }))
+    }
+
+    /// Reads the next page, of which `first` begins the first part.
+    fn page(&mut self, first: Head) -> std::io::Result<()> {
+        // Parts are read one behind the other: the head of a second is known only once the first is read.
+        let mut bytes = counted_bytes(first.rows, first.values);
+        // The last page is freed before this one is read.
+        self.batch = DMatrix::new();
+        let (mut values, mut indices, mut offsets) = (Vec::new(), Vec::new(), vec![0]);
+        let mut head = first;
+        loop {
+            if head.is_sparse {
+                let before = values.len();
+                let mut own = Vec::new();
+                read_all(&mut self.file, head.rows + 1, usize::from_ne_bytes, &mut own)?;
+                offsets.extend(own[1..].iter().map(|offset| before + offset));
+                read_all(&mut self.file, head.values, u32::from_ne_bytes, &mut indices)?;
+            }
+            read_all(&mut self.file, head.values, f32::from_ne_bytes, &mut values)?;
+            let Some(next) = self.head()? else { break };
+            bytes += counted_bytes(next.rows, next.values);
+            let is_alike =
+                next.is_sparse == first.is_sparse && (next.is_sparse || next.columns == first.columns);
+            if !is_alike || bytes > self.page_bytes {
+                self.pending = Some(next);
+                break;
+            }
+            head = next;
+        }
+        if first.is_sparse {
+            let parts = self.batch.begin_sparse();
+            (*parts.indices, *parts.values, *parts.offsets) = (indices, values, offsets);
+            self.batch.finish_sparse(self.columns);
+        } else {
+            self.batch = DMatrix::from_dense(values, first.columns);
+            if self.as_sparse {
+                self.batch.make_sparse();
+                self.batch.widen(self.columns);
+            }
+        }
+        Ok(())
     }
 
     /// Lets its sparse rows be of more features.
@@ -88,31 +162,13 @@ impl Spill {
 impl Batches for Spill {
     fn restart(&mut self) -> Result<(), LibraryError> {
         self.file.seek(SeekFrom::Start(0))?;
+        self.pending = None;
         Ok(())
     }
 
     fn next(&mut self) -> Result<Option<&DMatrix>, LibraryError> {
-        let Some(is_sparse) = read_number(&mut self.file)? else { return Ok(None) };
-        let mut number = || {
-            let number = read_number(&mut self.file)?;
-            number.ok_or_else(|| std::io::Error::from(std::io::ErrorKind::UnexpectedEof))
-        };
-        let (rows, columns, entries) = (number()? as usize, number()? as usize, number()? as usize);
-        if is_sparse == 1 {
-            let parts = self.batch.begin_sparse();
-            parts.offsets.clear();
-            read_all(&mut self.file, rows + 1, usize::from_ne_bytes, parts.offsets)?;
-            read_all(&mut self.file, entries, u32::from_ne_bytes, parts.indices)?;
-            read_all(&mut self.file, entries, f32::from_ne_bytes, parts.values)?;
-            self.batch.finish_sparse(self.columns);
-        } else {
-            read_all(&mut self.file, entries, f32::from_ne_bytes, self.batch.begin_dense())?;
-            self.batch.finish_dense(columns);
-            if self.as_sparse {
-                self.batch.make_sparse();
-                self.batch.widen(self.columns);
-            }
-        }
+        let Some(first) = self.head()? else { return Ok(None) };
+        self.page(first)?;
         Ok(Some(&self.batch))
     }
 }

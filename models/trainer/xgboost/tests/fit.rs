@@ -153,7 +153,7 @@ fn rows_on_the_disk_give_the_same_quality() {
         return;
     }
     let folder = tempfile::tempdir().expect("a scratch folder");
-    let lines = csv(3_000, 6, 5);
+    let lines = csv(10_000, 30, 5);
     let sparse = |line: &String| {
         let (label, rest) = line.trim().split_once(',').expect("a label");
         let entries: Vec<String> =
@@ -164,8 +164,9 @@ fn rows_on_the_disk_give_the_same_quality() {
         [("text/csv", lines.concat()), ("text/libsvm", lines.iter().map(sparse).collect::<String>())]
     {
         let train = channel(folder.path(), "train", content_type, &text);
+        let settings = [LOGISTIC, &[("max_bin", "4")]].concat();
         let quality = |memory_bytes: u64| {
-            let mut job = Job::for_tests(LOGISTIC, std::slice::from_ref(&train));
+            let mut job = Job::for_tests(&settings, std::slice::from_ref(&train));
             job.resources.memory_bytes = memory_bytes;
             job.resources.scratch = folder.path().join("scratch");
             let fitted = fit(&job);
@@ -173,7 +174,7 @@ fn rows_on_the_disk_give_the_same_quality() {
             assert_eq!(left, 0, "nothing is left on the disk");
             (fitted.manifest.metrics["train:logloss"].as_f64().expect("a number"), fitted.manifest.warm_up)
         };
-        let (in_memory, on_disk) = (quality(1 << 30), quality(1));
+        let (in_memory, on_disk) = (quality(1 << 30), quality((96 << 20) + 10_000 * 36 + 1_400_000));
         assert!((in_memory.0 - on_disk.0).abs() < 1e-3, "{content_type}: {in_memory:?} {on_disk:?}");
         assert_eq!(in_memory.1, on_disk.1);
     }
