@@ -63,8 +63,8 @@ fn families() -> Vec<Vec<u8>> {
         folders
     };
     let ours = folders("golden/families").into_iter().map(|folder| {
-        let text = fs::read(folder.join("manifest.json")).unwrap();
-        let mut manifest: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        let text = fs::read_to_string(folder.join("manifest.json")).unwrap();
+        let mut manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
         manifest.as_object_mut().unwrap().remove("sha256");
         [manifest.to_string().as_bytes(), b"\n", &fs::read(folder.join("model.safetensors")).unwrap()]
             .concat()

@@ -2,12 +2,12 @@
 //!
 //! | tensor | shape | with |
 //! |---|---|---|
-//! | `labels` | [n] f32 | all |
-//! | `vectors` | [n, t] f32, of length 1 for `COSINE` | `faiss.Flat`, `faiss.IVFFlat` |
-//! | `ivf.centroids`, `ivf.offsets`, `ivf.ids` | [nlist, t] f32, [nlist + 1] u64, [n] u32 | `faiss.IVFFlat`, `faiss.IVFPQ` |
-//! | `pq.codebooks`, `pq.codes` | [m, 256, t/m] f32, [n, m] u8 | `faiss.IVFPQ` |
-//! | `reduction.signs` | [d, t] i8 or [p] i8 | `sign`, `fjlt` |
-//! | `reduction.perm` | [t] u32 | `fjlt` |
+//! | `labels` | `[n] f32` | all |
+//! | `vectors` | `[n, t] f32`, of length 1 for `COSINE` | `faiss.Flat`, `faiss.IVFFlat` |
+//! | `ivf.centroids`, `ivf.offsets`, `ivf.ids` | `[nlist, t] f32`, `[nlist + 1] u64`, `[n] u32` | `faiss.IVFFlat`, `faiss.IVFPQ` |
+//! | `pq.codebooks`, `pq.codes` | `[m, 256, t/m] f32`, `[n, m] u8` | `faiss.IVFPQ` |
+//! | `reduction.signs` | `[d, t] i8` or `[p] i8` | `sign`, `fjlt` |
+//! | `reduction.perm` | `[t] u32` | `fjlt` |
 
 use super::query::normalise;
 use super::reduction::Reduction;

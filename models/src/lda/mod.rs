@@ -55,7 +55,7 @@ impl Lda {
         Self::checked("beta", manifest, alpha, beta)
     }
 
-    /// Reads `model.safetensors`: `alpha` [topics] and `beta` [topics, words] of f32.
+    /// Reads `model.safetensors`: `alpha`, a number a topic, and `beta`, topics × words, of f32.
     ///
     /// # Errors
     /// When the file is damaged, or is not what the manifest describes.

@@ -2,11 +2,11 @@
 //!
 //! | algorithm | the file is | arrays |
 //! |---|---|---|
-//! | k-means | a list of one array | centroids [k, d] |
-//! | PCA | a dictionary | `mean` [1, d], `s` [k], `v` [d, k] |
-//! | LDA | a list of two arrays | alpha [k], beta [k, V] |
-//! | linear learner | a zip of a module | `fc0_weight` [C, d], `fc0_bias` [C] |
-//! | factorization machines | a zip of a module | `w0_weight` [1, 1], `w1_weight` [d, 1], `v` [d, f] |
+//! | k-means | a list of one array | centroids `[k, d]` |
+//! | PCA | a dictionary | `mean` `[1, d]`, `s` `[k]`, `v` `[d, k]` |
+//! | LDA | a list of two arrays | alpha `[k]`, beta `[k, V]` |
+//! | linear learner | a zip of a module | `fc0_weight` `[C, d]`, `fc0_bias` `[C]` |
+//! | factorization machines | a zip of a module | `w0_weight` `[1, 1]`, `w1_weight` `[d, 1]`, `v` `[d, f]` |
 //!
 //! A module is `*-symbol.json` and `*-0000.params`; its output layer says what is predicted, unless a `manifest.json` beside
 //! the file does. The layouts are those that AWS's examples read with `mx.nd.load` and `mx.mod.Module.load`; the reader is held

@@ -52,7 +52,7 @@ impl Pca {
         Self::checked("components", manifest, components)
     }
 
-    /// Reads `model.safetensors`: `mean` [d], `s` [k] and `v` [d, k] of f32.
+    /// Reads `model.safetensors`: `mean`, d values, `s`, k values, and `v`, d × k, of f32.
     ///
     /// # Errors
     /// When the file is damaged, or is not what the manifest describes.

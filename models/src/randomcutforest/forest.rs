@@ -2,13 +2,13 @@
 //!
 //! | tensor | type | is |
 //! |---|---|---|
-//! | `tree_offsets` | u64 [trees + 1] | where each tree's nodes begin; the root is the first |
-//! | `cut_dim` | i32 [nodes] | the feature that is compared; -1 is a leaf |
-//! | `cut_value` | f64 [nodes] | at most this goes left |
-//! | `left`, `right` | i32 [nodes] | the children, counted from the root; -1 at leaves |
-//! | `mass` | u32 [nodes] | rows of the sample below the node, equal ones counted each |
-//! | `point` | u32 [nodes] | leaves: which row of `points` |
-//! | `points` | f32 [rows, features] | the sample |
+//! | `tree_offsets` | `u64 [trees + 1]` | where each tree's nodes begin; the root is the first |
+//! | `cut_dim` | `i32 [nodes]` | the feature that is compared; -1 is a leaf |
+//! | `cut_value` | `f64 [nodes]` | at most this goes left |
+//! | `left`, `right` | `i32 [nodes]` | the children, counted from the root; -1 at leaves |
+//! | `mass` | `u32 [nodes]` | rows of the sample below the node, equal ones counted each |
+//! | `point` | `u32 [nodes]` | leaves: which row of `points` |
+//! | `points` | `f32 [rows, features]` | the sample |
 //!
 //! A child stands behind its parent. The boxes of the nodes are not stored: they follow from the points.
 

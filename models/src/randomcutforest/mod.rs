@@ -1,7 +1,7 @@
 //! Random cut forest (Guha, Mishra, Roy, Schrijvers, ICML 2016): how far a row is from all others.
 //!
 //! A row's score in a tree is what it would be worth there if it were inserted: the expected height at which a cut would
-//! part it from the rest ([`compiled`]). The score is the mean over the trees, in their order, in double precision; so its bits
+//! part it from the rest (`compiled`). The score is the mean over the trees, in their order, in double precision; so its bits
 //! depend neither on the batch nor on how the row is held. Typical rows score 0.6 to 1, and none more than log2(n + 1)
 //! in trees of n rows.
 //!

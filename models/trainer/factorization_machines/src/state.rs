@@ -115,7 +115,10 @@ impl State {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a checkpoint is held to its digest: these are bytes of our own")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a checkpoint is held to its digest: these are bytes of our own"
+)]
 fn split(bytes: &[u8]) -> Option<(Value, &[u8])> {
     let (length, rest) = bytes.split_first_chunk::<8>()?;
     let (header, weights) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;

@@ -1,7 +1,7 @@
 //! Trains kmeans: web-scale k-means (Sculley, WWW 2010) with more centers than asked for, shrunk by weighted Lloyd.
 //!
 //! Stage A streams mini-batches past K = k × `extra_center_factor` centers, each of which is the mean of what it was
-//! nearest to, older records weighing less where a half-life is given ([`online`]). Stage B clusters the K centers,
+//! nearest to, older records weighing less where a half-life is given (`online`). Stage B clusters the K centers,
 //! weighted by what they stand for, into k ([`Lloyd`]). kNN's inverted lists are made by the same [`Lloyd`].
 //!
 //! Memory: `4·(mini_batch_size·feature_dim)` bytes of rows, twice while the first mini-batches are read, and

@@ -10,7 +10,7 @@
 //! | `decompose` | what both take from linear algebra |
 //! | `score` | the channel `test` |
 //!
-//! **Memory** beside a block of rows (at most [`pass::BLOCK_VALUES_MAX`] values, or one mini-batch of sparse rows): regular,
+//! **Memory** beside a block of rows (at most `pass::BLOCK_VALUES_MAX` values, or one mini-batch of sparse rows): regular,
 //! 8·d²·L bytes with L = 4 up to 256 features and 1 above, and twice 8·d² for the eigenvectors; randomized, 4·8·d·ℓ bytes
 //! with ℓ = `num_components` + `extra_components`. It does not grow with the channel.
 //!

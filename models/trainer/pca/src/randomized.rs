@@ -2,7 +2,7 @@
 //! an orthonormal basis of what was found so far, and in the end Nyström's form Σ ≈ Z (QᵀZ)⁻¹ Zᵀ, whose eigenvectors are
 //! the components (Halko, Martinsson, Tropp 2011; Tropp, Yurtsever, Udell, Cevher 2017).
 //!
-//! Since E[CᵀC] = ℓ·Σ, the singular values of the sketch alone are divided by √ℓ.
+//! Since `E[CᵀC] = ℓ·Σ`, the singular values of the sketch alone are divided by √ℓ.
 
 use std::ops::Range;
 

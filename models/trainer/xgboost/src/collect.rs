@@ -276,7 +276,7 @@ impl<'a> Gathering<'a> {
         let Some(part) = std::mem::take(&mut self.open).finish() else { return Ok(()) };
         match &mut self.spill {
             Some(spill) => {
-                spill.push(&part).map_err(|error| TrainError::io(&job.resources.scratch, &error))?
+                spill.push(&part).map_err(|error| TrainError::io(&job.resources.scratch, &error))?;
             }
             None => self.parts.push(part),
         }
