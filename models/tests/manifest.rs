@@ -83,14 +83,26 @@ fn keys_that_are_not_known_are_passed_over_and_named() {
     assert_eq!(unknown, ["colour", "predictor_type"]);
 }
 
+/// The algorithms as a refusal lists them.
+fn algorithms() -> String {
+    let names = [
+        "xgboost",
+        "linear-learner",
+        "kmeans",
+        "pca",
+        "knn",
+        "factorization-machines",
+        "randomcutforest",
+        "lda",
+    ];
+    names.map(|name| format!("{name:?}")).join(" or ")
+}
+
 #[test]
 fn what_is_no_manifest_is_refused() {
     check_refused("", "EOF while parsing a value at line 1 column 0");
     check_refused("[]", "invalid type: sequence, expected a JSON object at line 1 column 0");
-    check_refused(
-        "{}",
-        "algorithm: expected \"xgboost\" or \"linear-learner\" or \"kmeans\", found no such key",
-    );
+    check_refused("{}", &format!("algorithm: expected {}, found no such key", algorithms()));
     check_refused("{\"k\": 1, \"k\": 1}", "k: expected once, found twice at line 1 column 16");
     check_refused("{} x", "trailing characters at line 1 column 4");
     let deep = "{\"metrics\": ".to_owned() + &"[".repeat(1_000);
@@ -120,8 +132,8 @@ fn versions_above_ours_are_refused() {
         "\"format\": \"xgboost/1\"",
         "format: expected \"kmeans/1\" as algorithm says, found \"xgboost/1\"",
     );
-    let expected = "algorithm: expected \"xgboost\" or \"linear-learner\" or \"kmeans\"";
-    check_refused(r#"{"algorithm": "pca"}"#, &format!("{expected}, found \"pca\""));
+    let expected = format!("algorithm: expected {}", algorithms());
+    check_refused(r#"{"algorithm": "ntm"}"#, &format!("{expected}, found \"ntm\""));
     check_refused(r#"{"algorithm": null}"#, &format!("{expected}, found null"));
 }
 
