@@ -78,7 +78,8 @@ impl Contract {
     /// The channels that are there, by name; `inputdataconfig.json` may be absent, and then the folders say.
     pub(crate) fn channels(&self, estimator: &Estimator) -> Result<BTreeMap<String, Channel>, TrainError> {
         let described = self.configuration("inputdataconfig.json")?.unwrap_or_default();
-        channels::read(&self.base.join("input/data"), &described, estimator)
+        let hosts = self.hosts()?.names.len();
+        channels::read(&self.base.join("input/data"), &described, estimator, hosts)
     }
 
     /// The earlier artifact of the channel `model`, packed as it came or unpacked.

@@ -28,11 +28,12 @@ pub(crate) fn is_incremental(estimator: &Estimator) -> bool {
     INCREMENTAL.contains(&estimator.name)
 }
 
-/// The channels that are below `data`, by name, as `described` says.
+/// The channels that are below `data`, by name, as `described` says; as one of so many hosts.
 pub(super) fn read(
     data: &Path,
     described: &Map<String, Value>,
     estimator: &Estimator,
+    hosts: usize,
 ) -> Result<BTreeMap<String, Channel>, TrainError> {
     for name in described.keys().cloned().chain(names(data, described)) {
         check_known(&name, described, estimator)?;
@@ -42,6 +43,7 @@ pub(super) fn read(
         let path = data.join(rule.name);
         let settings = described.get(rule.name);
         if settings.is_some() || path.exists() {
+            check_distribution(rule, setting(settings, "S3DistributionType"), hosts)?;
             channels.insert(rule.name.to_owned(), channel(rule, path, settings, estimator)?);
         } else if rule.is_required {
             return Err(TrainError::client(format!(
@@ -117,7 +119,6 @@ fn channel(
             )));
         }
     };
-    check_distribution(rule, setting("S3DistributionType"))?;
     let content_type = setting("ContentType").unwrap_or(estimator.default_content_type);
     let content_type = content_type_of(estimator, rule, content_type)?;
     Ok(Channel { name, path, content_type, labels: rule.labels, mode, selection: Selection::All })
@@ -152,13 +153,15 @@ fn media_type(format: Format) -> &'static str {
     ContentType::new(format).as_str()
 }
 
-fn check_distribution(rule: &ChannelRule, stated: Option<&str>) -> Result<(), TrainError> {
+/// One host has all objects either way, and the SDK's record sets always say that they are sharded.
+fn check_distribution(rule: &ChannelRule, stated: Option<&str>, hosts: usize) -> Result<(), TrainError> {
     let expected = match rule.distribution {
         DistributionRule::Any => return Ok(()),
         DistributionRule::ShardedByS3Key => "ShardedByS3Key",
         DistributionRule::FullyReplicated => "FullyReplicated",
     };
     match stated {
+        Some("ShardedByS3Key") if hosts == 1 => Ok(()),
         Some(found) if found != expected => Err(TrainError::client(format!(
             "channel {}: expected S3DataDistributionType {expected}, found {found:?}",
             rule.name
@@ -217,7 +220,7 @@ mod tests {
         let Value::Object(described) = serde_json::from_str(config).expect("JSON") else {
             panic!("an object")
         };
-        read(folder.path(), &described, &estimator(name))
+        read(folder.path(), &described, &estimator(name), 2)
     }
 
     #[test]
