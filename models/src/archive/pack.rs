@@ -2,8 +2,9 @@
 
 use std::io::{self, Write};
 
+use flate2::write::GzEncoder;
 use flate2::{Compression, GzBuilder};
-use tar::{EntryType, Header};
+use tar::{Builder, EntryType, Header};
 
 use super::path;
 use crate::LoadError;
@@ -25,45 +26,53 @@ pub fn pack<W: Write>(manifest: &Manifest, members: &[(String, Vec<u8>)], output
     let mut entries: Vec<(&str, &[u8])> = vec![(manifest::FILE_NAME, &text)];
     entries.extend(members.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())));
     entries.sort_unstable_by_key(|(name, _)| *name);
-    check_names(&entries)?;
+    check_names(&entries.iter().map(|(name, _)| *name).collect::<Vec<_>>(), Some(NAME_BYTES_MAX))?;
     write(&entries, output).map_err(|source| LoadError::Io { path: "model.tar.gz".into(), source })
 }
 
-fn check_names(entries: &[(&str, &[u8])]) -> Result<(), LoadError> {
+/// Refuses names (sorted) that are not plain, longer than `bytes_max`, or there twice.
+pub(super) fn check_names(names: &[&str], bytes_max: Option<usize>) -> Result<(), LoadError> {
     let refuse = |name: &str, reason| Err(LoadError::Archive { entry: name.to_owned(), reason });
-    for (name, _) in entries {
-        match path::check(name.as_bytes(), false) {
-            Err(reason) => return refuse(name, reason),
-            Ok(plain) if plain != *name => {
+    for name in names {
+        let found = name.len();
+        match (path::check(name.as_bytes(), false), bytes_max) {
+            (Err(reason), _) => return refuse(name, reason),
+            (Ok(plain), _) if plain != *name => {
                 return refuse(name, format!("expected {plain:?}, the same name in plain form"));
             }
-            Ok(_) if name.len() > NAME_BYTES_MAX => {
-                return refuse(
-                    name,
-                    format!("expected at most {NAME_BYTES_MAX} bytes, found {}", name.len()),
-                );
+            (Ok(_), Some(most)) if found > most => {
+                return refuse(name, format!("expected at most {most} bytes, found {found}"));
             }
-            Ok(_) => {}
+            (Ok(_), _) => {}
         }
     }
-    match entries.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+    match names.windows(2).find(|pair| pair[0] == pair[1]) {
         None => Ok(()),
-        Some(pair) => refuse(pair[0].0, "expected each name once, found it twice".into()),
+        Some(pair) => refuse(pair[0], "expected each name once, found it twice".into()),
     }
 }
 
+/// What is said of every entry: a plain file, mode 0644, time 0, owner 0.
+pub(super) fn header(size_bytes: u64) -> Header {
+    let mut header = Header::new_ustar();
+    header.set_entry_type(EntryType::Regular);
+    header.set_mode(0o644);
+    header.set_mtime(0);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_size(size_bytes);
+    header
+}
+
+/// A tar in gzip, without a name or a time of its own.
+pub(super) fn builder<W: Write>(output: W) -> Builder<GzEncoder<W>> {
+    Builder::new(GzBuilder::new().mtime(0).write(output, Compression::default()))
+}
+
 fn write<W: Write>(entries: &[(&str, &[u8])], output: W) -> io::Result<W> {
-    let gzip = GzBuilder::new().mtime(0).write(output, Compression::default());
-    let mut archive = tar::Builder::new(gzip);
+    let mut archive = builder(output);
     for (name, bytes) in entries {
-        let mut header = Header::new_ustar();
-        header.set_entry_type(EntryType::Regular);
-        header.set_mode(0o644);
-        header.set_mtime(0);
-        header.set_uid(0);
-        header.set_gid(0);
-        header.set_size(bytes.len() as u64);
-        archive.append_data(&mut header, name, *bytes)?;
+        archive.append_data(&mut header(bytes.len() as u64), name, *bytes)?;
     }
     archive.into_inner()?.finish()
 }

@@ -4,10 +4,9 @@ use std::fs::File;
 use std::io::{self, Read as _, Write};
 use std::path::PathBuf;
 
-use flate2::{Compression, GzBuilder};
-use tar::{Builder, EntryType, Header};
+use tar::Builder;
 
-use super::path;
+use super::pack;
 use crate::LoadError;
 
 /// Writes gzip-compressed ustar to `output`: `files` by the names that they are given, sorted, mode 0644, time 0, owner 0. Gives
@@ -18,45 +17,20 @@ use crate::LoadError;
 pub fn pack_files<W: Write>(files: &[(String, PathBuf)], output: W) -> Result<W, LoadError> {
     let mut files: Vec<&(String, PathBuf)> = files.iter().collect();
     files.sort_unstable_by_key(|(name, _)| name);
-    check_names(&files)?;
+    pack::check_names(&files.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), None)?;
     let archive_failed = |source| LoadError::Io { path: "model.tar.gz".into(), source };
-    let gzip = GzBuilder::new().mtime(0).write(output, Compression::default());
-    let mut archive = Builder::new(gzip);
+    let mut archive = pack::builder(output);
     for (name, path) in files {
         append(&mut archive, name, path).map_err(|source| LoadError::Io { path: path.clone(), source })?;
     }
     archive.into_inner().and_then(flate2::write::GzEncoder::finish).map_err(archive_failed)
 }
 
-fn check_names(files: &[&(String, PathBuf)]) -> Result<(), LoadError> {
-    let refuse = |name: &str, reason| Err(LoadError::Archive { entry: name.to_owned(), reason });
-    for (name, _) in files {
-        match path::check(name.as_bytes(), false) {
-            Err(reason) => return refuse(name, reason),
-            Ok(plain) if plain != *name => {
-                return refuse(name, format!("expected {plain:?}, the same name in plain form"));
-            }
-            Ok(_) => {}
-        }
-    }
-    match files.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-        None => Ok(()),
-        Some(pair) => refuse(&pair[0].0, "expected each name once, found it twice".into()),
-    }
-}
-
 fn append<W: Write>(archive: &mut Builder<W>, name: &str, path: &PathBuf) -> io::Result<()> {
     let file = File::open(path)?;
     let size = file.metadata()?.len();
-    let mut header = Header::new_ustar();
-    header.set_entry_type(EntryType::Regular);
-    header.set_mode(0o644);
-    header.set_mtime(0);
-    header.set_uid(0);
-    header.set_gid(0);
-    header.set_size(size);
     let mut bytes = Counted { inner: file.take(size), count: 0 };
-    archive.append_data(&mut header, name, &mut bytes)?;
+    archive.append_data(&mut pack::header(size), name, &mut bytes)?;
     match bytes.count == size {
         true => Ok(()),
         false => Err(io::Error::other(format!("expected {size} bytes, found {}", bytes.count))),
