@@ -3,12 +3,12 @@
 //! The squared distance is summed in double precision in eight lanes (feature index modulo 8) that are then added in
 //! one fixed order, so the bits do not depend on the batch, nor on whether the row came dense or sparse.
 
-use dmatrix::{DMatrix, Field, FieldShape, NumberStyle, Predictions, ResponseLayout, Row};
+use dmatrix::{DMatrix, Field, FieldShape, NumberStyle, Predictions, Row};
 use safetensors::Dtype;
 
 use crate::lanes::squared_distance;
 use crate::manifest::{Algorithm, Manifest};
-use crate::rows::{Dense, check_input, check_values};
+use crate::rows::{Dense, begin, check_values};
 use crate::tensors::{self, Tensors, refuse};
 use crate::{Input, LoadError, Model, PredictError, Signature};
 
@@ -143,8 +143,7 @@ impl Model for Kmeans {
     }
 
     fn predict(&self, input: Input<'_>, predictions: &mut Predictions) -> Result<(), PredictError> {
-        let rows = check_input(input, self.columns)?;
-        predictions.reset(rows.rows(), &self.signature.fields, &self.signature.layout);
+        let rows = begin(input, &self.signature, predictions)?;
         self.score(rows, predictions)
     }
 
@@ -154,17 +153,13 @@ impl Model for Kmeans {
 }
 
 fn signature(manifest: &Manifest, columns: usize) -> Signature {
-    Signature {
-        algorithm: Algorithm::Kmeans.name(),
-        rows: manifest.row_schema(columns),
-        feature_names: manifest.features.clone(),
-        fields: vec![
+    Signature::of_rows(
+        Algorithm::Kmeans,
+        manifest,
+        columns,
+        vec![
             Field::new("closest_cluster", FieldShape::Scalar, NumberStyle::Float),
             Field::new("distance_to_cluster", FieldShape::Scalar, NumberStyle::Float),
         ],
-        layout: ResponseLayout::default(),
-        default_accept: "application/json",
-        undecodable_is_unsupported: false,
-        media_types: None,
-    }
+    )
 }

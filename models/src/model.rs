@@ -2,7 +2,7 @@
 
 use dmatrix::{DMatrix, Field, Predictions, ResponseLayout, RowSchema};
 
-use crate::PredictError;
+use crate::{Algorithm, Manifest, PredictError};
 
 /// What a model is asked about. Rows for the tabular families; text, series, images and named tensors join with the
 /// first model that needs them.
@@ -36,6 +36,25 @@ pub struct Signature {
 }
 
 impl Signature {
+    /// What the families say that take rows of `columns` finite numbers and answer JSON unless they are asked otherwise.
+    pub(crate) fn of_rows(
+        algorithm: Algorithm,
+        manifest: &Manifest,
+        columns: usize,
+        fields: Vec<Field>,
+    ) -> Self {
+        Self {
+            algorithm: algorithm.name(),
+            rows: manifest.row_schema(columns),
+            feature_names: manifest.features.clone(),
+            fields,
+            layout: ResponseLayout::default(),
+            default_accept: "application/json",
+            undecodable_is_unsupported: false,
+            media_types: None,
+        }
+    }
+
     /// Whether payloads of that media type (without parameters) are taken.
     pub fn takes(&self, media_type: &str) -> bool {
         self.media_types.is_none_or(|types| types.split(", ").any(|taken| taken == media_type))

@@ -1,15 +1,21 @@
 //! What the families that take no missing values share: checks of the input, and a dense view of sparse rows.
 
-use dmatrix::DMatrix;
+use dmatrix::{DMatrix, Predictions};
 
-use crate::{Input, PredictError};
+use crate::{Input, PredictError, Signature};
 
-/// The rows of an input, if they are as wide as the model.
-pub(crate) fn check_input(input: Input<'_>, columns: usize) -> Result<&DMatrix, PredictError> {
+/// The rows of an input, if they are as wide as `signature` says, with room for their answers made.
+pub(crate) fn begin<'a>(
+    input: Input<'a>,
+    signature: &Signature,
+    predictions: &mut Predictions,
+) -> Result<&'a DMatrix, PredictError> {
     let Input::Rows(rows) = input;
-    if !rows.is_empty() && rows.columns() != columns {
-        return Err(PredictError::Width { expected: columns, found: rows.columns() });
+    let expected = signature.rows.columns.expect("these families know their width");
+    if !rows.is_empty() && rows.columns() != expected {
+        return Err(PredictError::Width { expected, found: rows.columns() });
     }
+    predictions.reset(rows.rows(), &signature.fields, &signature.layout);
     Ok(rows)
 }
 

@@ -12,13 +12,13 @@
 //!
 //! The manifest has to say `predictor_type`; its own details are none.
 
-use dmatrix::{DMatrix, Field, FieldShape, NumberStyle, Predictions, ResponseLayout, Row};
+use dmatrix::{DMatrix, Field, FieldShape, NumberStyle, Predictions, Row};
 use safetensors::Dtype;
 
 use crate::lanes::{dot, dot_sparse};
 use crate::manifest::{Algorithm, Manifest, PredictorType};
 use crate::mxnet::{self, Foreign};
-use crate::rows::{check_input, check_sparse_values, check_values};
+use crate::rows::{begin, check_sparse_values, check_values};
 use crate::tensors::{self, Tensors, refuse};
 use crate::{Input, LoadError, Model, PredictError, Signature};
 
@@ -217,8 +217,7 @@ impl Model for FactorizationMachines {
     }
 
     fn predict(&self, input: Input<'_>, predictions: &mut Predictions) -> Result<(), PredictError> {
-        let rows = check_input(input, self.linear.len())?;
-        predictions.reset(rows.rows(), &self.signature.fields, &self.signature.layout);
+        let rows = begin(input, &self.signature, predictions)?;
         self.score(rows, predictions)
     }
 
@@ -244,14 +243,8 @@ fn signature(manifest: &Manifest, columns: usize, is_classifier: bool) -> Signat
         fields.push(Field::new("predicted_label", FieldShape::Scalar, NumberStyle::Integer));
     }
     Signature {
-        algorithm: Algorithm::FactorizationMachines.name(),
-        rows: manifest.row_schema(columns),
-        feature_names: manifest.features.clone(),
-        fields,
-        layout: ResponseLayout::default(),
-        default_accept: "application/json",
-        undecodable_is_unsupported: false,
         media_types: Some(MEDIA_TYPES),
+        ..Signature::of_rows(Algorithm::FactorizationMachines, manifest, columns, fields)
     }
 }
 

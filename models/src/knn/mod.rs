@@ -31,10 +31,10 @@ mod vote;
 #[cfg(test)]
 mod tests;
 
-use dmatrix::{DMatrix, Field, FieldShape, NumberStyle, Predictions, ResponseLayout};
+use dmatrix::{DMatrix, Field, FieldShape, NumberStyle, Predictions};
 
 use crate::manifest::{Algorithm, Manifest};
-use crate::rows::check_input;
+use crate::rows::begin;
 use crate::{Input, LoadError, Model, PredictError, Signature};
 
 pub use parts::{Lists, Parts, Store};
@@ -71,7 +71,6 @@ pub struct Knn {
     reduction: Option<Reduction>,
     index: Index,
     labels: Vec<f32>,
-    columns: usize,
 }
 
 impl Knn {
@@ -108,7 +107,7 @@ impl Knn {
         let signature = signature(manifest, columns, neighbours);
         let labels = parts.labels.iter().map(|label| label + 0.0).collect();
         let reduction = parts.reduction.clone();
-        Ok(Self { signature, index: Index::new(parts, &settings), settings, reduction, labels, columns })
+        Ok(Self { signature, index: Index::new(parts, &settings), settings, reduction, labels })
     }
 
     fn score(&self, rows: &DMatrix, predictions: &mut Predictions) -> Result<(), PredictError> {
@@ -162,8 +161,7 @@ impl Model for Knn {
     }
 
     fn predict(&self, input: Input<'_>, predictions: &mut Predictions) -> Result<(), PredictError> {
-        let rows = check_input(input, self.columns)?;
-        predictions.reset(rows.rows(), &self.signature.fields, &self.signature.layout);
+        let rows = begin(input, &self.signature, predictions)?;
         self.score(rows, predictions)
     }
 
@@ -175,18 +173,14 @@ impl Model for Knn {
 
 fn signature(manifest: &Manifest, columns: usize, neighbours: usize) -> Signature {
     let list = |name| Field::new(name, FieldShape::Vector(neighbours), NumberStyle::Float).verbose();
-    Signature {
-        algorithm: Algorithm::Knn.name(),
-        rows: manifest.row_schema(columns),
-        feature_names: manifest.features.clone(),
-        fields: vec![
+    Signature::of_rows(
+        Algorithm::Knn,
+        manifest,
+        columns,
+        vec![
             Field::new("predicted_label", FieldShape::Scalar, NumberStyle::Float),
             list("distances"),
             list("labels"),
         ],
-        layout: ResponseLayout::default(),
-        default_accept: "application/json",
-        undecodable_is_unsupported: false,
-        media_types: None,
-    }
+    )
 }

@@ -255,7 +255,8 @@ fn bytes_of_any_length_are_no_panic() {
         let place = random.usize(..changed.len());
         changed[place] = random.u8(..);
         if let Ok(model) = Knn::from_safetensors("m", &changed, &manifest) {
-            let rows = DMatrix::from_dense(vec![1.0; model.columns], model.columns);
+            let columns = model.signature.rows.columns.unwrap();
+            let rows = DMatrix::from_dense(vec![1.0; columns], columns);
             drop(model.predict(Input::Rows(&rows), &mut Predictions::new()));
         }
     }

@@ -9,11 +9,11 @@
 //! Its manifest's own keys, shown and not needed: `alpha0` (what `alpha` summed to), `residual` (what the decomposition left,
 //! as a share), `restarts` (how many were tried).
 
-use dmatrix::{DMatrix, Field, FieldShape, NumberStyle, Predictions, ResponseLayout, Row};
+use dmatrix::{DMatrix, Field, FieldShape, NumberStyle, Predictions, Row};
 use safetensors::Dtype;
 
 use crate::manifest::{Algorithm, Manifest};
-use crate::rows::check_input;
+use crate::rows::begin;
 use crate::tensors::{self, Tensors, refuse};
 use crate::{Input, LoadError, Model, PredictError, Signature};
 
@@ -35,7 +35,6 @@ pub struct Lda {
     alpha: Vec<f32>,
     /// The probabilities of a word in the topics, word after word: what the fixed point reads together lies together.
     by_word: Vec<f32>,
-    columns: usize,
 }
 
 /// The buffers of one document after another.
@@ -126,7 +125,7 @@ impl Lda {
         let word =
             |word: usize| (0..topics).map(move |topic| beta[topic * columns + word].max(PROBABILITY_MIN));
         let by_word = (0..columns).flat_map(word).collect();
-        Ok(Self { signature: signature(manifest, columns, topics), alpha, by_word, columns })
+        Ok(Self { signature: signature(manifest, columns, topics), alpha, by_word })
     }
 
     /// The probabilities of a word in the topics.
@@ -185,8 +184,7 @@ impl Model for Lda {
     }
 
     fn predict(&self, input: Input<'_>, predictions: &mut Predictions) -> Result<(), PredictError> {
-        let rows = check_input(input, self.columns)?;
-        predictions.reset(rows.rows(), &self.signature.fields, &self.signature.layout);
+        let rows = begin(input, &self.signature, predictions)?;
         self.score(rows, predictions)
     }
 
@@ -238,16 +236,12 @@ fn check_details(manifest: &Manifest) -> Result<(), LoadError> {
 }
 
 fn signature(manifest: &Manifest, columns: usize, topics: usize) -> Signature {
-    Signature {
-        algorithm: Algorithm::Lda.name(),
-        rows: manifest.row_schema(columns),
-        feature_names: manifest.features.clone(),
-        fields: vec![Field::new("topic_mixture", FieldShape::Vector(topics), NumberStyle::Float)],
-        layout: ResponseLayout::default(),
-        default_accept: "application/json",
-        undecodable_is_unsupported: false,
-        media_types: None,
-    }
+    Signature::of_rows(
+        Algorithm::Lda,
+        manifest,
+        columns,
+        vec![Field::new("topic_mixture", FieldShape::Vector(topics), NumberStyle::Float)],
+    )
 }
 
 #[cfg(test)]

@@ -12,12 +12,12 @@
 
 mod kind;
 
-use dmatrix::{DMatrix, Predictions, ResponseLayout, Row};
+use dmatrix::{DMatrix, Predictions, Row};
 use safetensors::Dtype;
 
 use crate::lanes::{dot, dot_sparse};
 use crate::manifest::{Algorithm, Manifest};
-use crate::rows::{check_input, check_sparse_values, check_values};
+use crate::rows::{begin, check_sparse_values, check_values};
 use crate::tensors::{self, Tensors, refuse};
 use crate::{Input, LoadError, Model, PredictError, Signature};
 
@@ -94,16 +94,7 @@ impl LinearLearner {
         let columns = weight.len() / outputs;
         manifest.check_width(columns)?;
         let kind = Kind::of(manifest, outputs)?;
-        let signature = Signature {
-            algorithm: Algorithm::LinearLearner.name(),
-            rows: manifest.row_schema(columns),
-            feature_names: manifest.features.clone(),
-            fields: kind.fields(),
-            layout: ResponseLayout::default(),
-            default_accept: "application/json",
-            undecodable_is_unsupported: false,
-            media_types: None,
-        };
+        let signature = Signature::of_rows(Algorithm::LinearLearner, manifest, columns, kind.fields());
         Ok(Self { signature, kind, weight, bias, columns })
     }
 
@@ -142,8 +133,7 @@ impl Model for LinearLearner {
     }
 
     fn predict(&self, input: Input<'_>, predictions: &mut Predictions) -> Result<(), PredictError> {
-        let rows = check_input(input, self.columns)?;
-        predictions.reset(rows.rows(), &self.signature.fields, &self.signature.layout);
+        let rows = begin(input, &self.signature, predictions)?;
         self.score(rows, predictions)
     }
 

@@ -15,7 +15,7 @@ use safetensors::Dtype;
 
 use crate::lanes::{dot, dot_sparse};
 use crate::manifest::{Algorithm, Manifest};
-use crate::rows::{check_input, check_sparse_values, check_values};
+use crate::rows::{begin, check_sparse_values, check_values};
 use crate::tensors::{self, Tensors, refuse};
 use crate::{Input, LoadError, Model, PredictError, Signature};
 
@@ -146,8 +146,7 @@ impl Model for Pca {
     }
 
     fn predict(&self, input: Input<'_>, predictions: &mut Predictions) -> Result<(), PredictError> {
-        let rows = check_input(input, self.columns)?;
-        predictions.reset(rows.rows(), &self.signature.fields, &self.signature.layout);
+        let rows = begin(input, &self.signature, predictions)?;
         self.score(rows, predictions)
     }
 
@@ -191,14 +190,13 @@ fn check_details(manifest: &Manifest, singular_values: &[f32]) -> Result<(), Loa
 
 fn signature(manifest: &Manifest, columns: usize, k: usize) -> Signature {
     Signature {
-        algorithm: Algorithm::Pca.name(),
-        rows: manifest.row_schema(columns),
-        feature_names: manifest.features.clone(),
-        fields: vec![Field::new("projection", FieldShape::Vector(k), NumberStyle::Float)],
         layout: ResponseLayout { envelope: "projections", ..ResponseLayout::default() },
-        default_accept: "application/json",
-        undecodable_is_unsupported: false,
-        media_types: None,
+        ..Signature::of_rows(
+            Algorithm::Pca,
+            manifest,
+            columns,
+            vec![Field::new("projection", FieldShape::Vector(k), NumberStyle::Float)],
+        )
     }
 }
 

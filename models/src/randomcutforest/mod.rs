@@ -18,7 +18,7 @@ mod forest;
 use dmatrix::{DMatrix, Field, FieldShape, NumberStyle, Predictions, ResponseLayout, Row, Storage};
 
 use crate::manifest::{Algorithm, Manifest};
-use crate::rows::{check_input, check_values};
+use crate::rows::{begin, check_values};
 use crate::{Input, LoadError, Model, PredictError, Signature, tensors};
 
 use compiled::Compiled;
@@ -96,8 +96,7 @@ impl Model for RandomCutForest {
     }
 
     fn predict(&self, input: Input<'_>, predictions: &mut Predictions) -> Result<(), PredictError> {
-        let rows = check_input(input, self.forest.columns())?;
-        predictions.reset(rows.rows(), &self.signature.fields, &self.signature.layout);
+        let rows = begin(input, &self.signature, predictions)?;
         self.score(rows, predictions)
     }
 
@@ -143,14 +142,13 @@ fn check_details(manifest: &Manifest, forest: &Forest) -> Result<(), LoadError> 
 
 fn signature(manifest: &Manifest, columns: usize) -> Signature {
     Signature {
-        algorithm: Algorithm::RandomCutForest.name(),
-        rows: manifest.row_schema(columns),
-        feature_names: manifest.features.clone(),
-        fields: vec![Field::new("score", FieldShape::Scalar, NumberStyle::Float)],
         layout: ResponseLayout { envelope: "scores", ..ResponseLayout::default() },
-        default_accept: "application/json",
-        undecodable_is_unsupported: false,
-        media_types: None,
+        ..Signature::of_rows(
+            Algorithm::RandomCutForest,
+            manifest,
+            columns,
+            vec![Field::new("score", FieldShape::Scalar, NumberStyle::Float)],
+        )
     }
 }
 
