@@ -17,6 +17,7 @@
 //! | `worker` | an endpoint's task: what should be, step by step |
 //! | `table` | from the state to the snapshot that requests read |
 //! | `provision`, `shared_models`, `artifacts`, `sources` | from a definition to models in memory, held to their digests |
+//! | [`jobs`] | what jobs of both kinds have in common |
 //! | `journal` | logs and events of endpoints |
 //! | [`autoscaling`] | scalable targets, their policies, and the loop |
 //! | [`capture`] | the writer of captured requests |
@@ -43,6 +44,7 @@ pub mod hosting;
 pub mod ids;
 pub mod images;
 pub mod instance;
+pub mod jobs;
 mod journal;
 mod provision;
 pub mod record;

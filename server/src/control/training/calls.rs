@@ -9,8 +9,8 @@ use wire::{Scope, Timestamp};
 
 use super::request::TrainingRequest;
 use super::state::{Event, TrainingJobState};
-use super::status::TrainingJobStatus;
 use super::{TrainingJobs, event};
+use crate::control::jobs::JobStatus;
 use crate::control::record::{self, Kind, Record};
 use crate::control::tags::{self, Tags};
 use crate::control::{ControlError, ids};
@@ -62,7 +62,7 @@ impl TrainingJobs {
             let (mut record, mut state) = found(transaction, &asked)?;
             match state.status {
                 // Asked twice is stopped once.
-                TrainingJobStatus::Stopping => return Ok(None),
+                JobStatus::Stopping => return Ok(None),
                 status if status.has_ended() => return Err(ControlError::TrainingJobStatus(status.as_str())),
                 _ => {}
             }
@@ -109,7 +109,7 @@ impl TrainingJobs {
         let asked = name.to_owned();
         let updated = self.control.database.transact(move |transaction| {
             let (mut record, mut state) = found(transaction, &asked)?;
-            if state.status != TrainingJobStatus::InProgress {
+            if state.status != JobStatus::InProgress {
                 return Err(ControlError::TrainingJobStatus(state.status.as_str()));
             }
             state.request.extend(request);

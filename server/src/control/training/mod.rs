@@ -44,6 +44,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::{Notify, Semaphore, watch};
 use training::Stop;
 
+use super::jobs::JobStatus;
 use super::record::{self, Kind};
 use super::{Control, StateError};
 use crate::buckets::Buckets;
@@ -53,7 +54,7 @@ use crate::rt;
 pub use limits::MachineLimits;
 pub use program::Executors;
 pub use state::TrainingJobState;
-pub use status::{SecondaryStatus, TrainingJobStatus};
+pub use status::SecondaryStatus;
 
 /// What training jobs are run with.
 #[derive(Debug)]
@@ -132,7 +133,7 @@ impl TrainingJobs {
             ended: Notify::new(),
         });
         for (name, state) in open {
-            let is_stopping = state.status == TrainingJobStatus::Stopping;
+            let is_stopping = state.status == JobStatus::Stopping;
             jobs.begin(name, state.id, if is_stopping { Stop::Stop } else { Stop::Run });
         }
         Ok(jobs)
@@ -213,8 +214,8 @@ impl Drop for TrainingJobs {
 
 /// The jobs that have not ended, oldest first. The others, of which there may be thousands, are not looked at.
 fn open_jobs(connection: &Connection) -> Result<Vec<(String, TrainingJobState)>, StateError> {
-    let statuses = TrainingJobStatus::ALL.into_iter().filter(|status| !status.has_ended());
-    let statuses: Vec<_> = statuses.map(TrainingJobStatus::as_str).collect();
+    let statuses = JobStatus::ALL.into_iter().filter(|status| !status.has_ended());
+    let statuses: Vec<_> = statuses.map(JobStatus::as_str).collect();
     let open = record::of_statuses(connection, Kind::TrainingJob, &statuses)?;
     open.into_iter().map(|record| record.read().map(|state| (record.name, state))).collect()
 }

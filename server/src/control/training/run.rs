@@ -18,8 +18,8 @@ use super::recorder::{self, Record as Told};
 use super::request::TrainingRequest;
 use super::settle::fault;
 use super::state::{Event, TrainingJobState};
-use super::status::TrainingJobStatus;
 use crate::buckets::{Buckets, key_path};
+use crate::control::jobs::JobStatus;
 use crate::control::record::Record;
 use crate::control::{StateError, instance};
 use crate::rt;
@@ -105,7 +105,7 @@ impl TrainingJobs {
             return Ok(());
         }
         // One that was being stopped when the server ended has nothing to wait for, unless there may be something to upload.
-        let is_stopping = state.status == TrainingJobStatus::Stopping;
+        let is_stopping = state.status == JobStatus::Stopping;
         if is_stopping && state.started.is_none() {
             return Err(Halt::Stopped);
         }

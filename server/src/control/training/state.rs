@@ -6,8 +6,9 @@ use serde_json::{Map, Value};
 use training::{Outcome, Phase};
 use wire::Timestamp;
 
-use super::status::{SecondaryStatus, TrainingJobStatus};
+use super::status::SecondaryStatus;
 use crate::control::StateError;
+use crate::control::jobs::JobStatus;
 use crate::control::record::{self, Record};
 use crate::control::worker::shortened;
 
@@ -32,7 +33,7 @@ pub struct TrainingJobState {
     /// Tells it apart from every other job: its folder is named by it.
     pub id: String,
     /// Where it stands.
-    pub status: TrainingJobStatus,
+    pub status: JobStatus,
     /// Where it stood when, oldest first; never empty.
     pub transitions: Vec<Transition>,
     /// Why it failed.
@@ -101,7 +102,7 @@ impl TrainingJobState {
         let first = Transition { status: SecondaryStatus::Starting, start: now, end: None, message };
         Self {
             id,
-            status: TrainingJobStatus::InProgress,
+            status: JobStatus::InProgress,
             transitions: vec![first],
             failure_reason: None,
             request,
@@ -129,7 +130,7 @@ impl TrainingJobState {
             Event::Begins => self.begin(now),
             Event::Phase(phase) => self.enter_phase(phase, now),
             Event::StopAsked => {
-                self.status = TrainingJobStatus::Stopping;
+                self.status = JobStatus::Stopping;
                 self.transition(SecondaryStatus::Stopping, STOPPING.to_owned(), now);
             }
             Event::Suspended => self.attempts = self.attempts.saturating_sub(1),
@@ -160,20 +161,18 @@ impl TrainingJobState {
 
     fn end(&mut self, outcome: Outcome, now: Timestamp) {
         // Who was told that it stops sees it stopped, whatever came first.
-        let outcome = if self.status == TrainingJobStatus::Stopping { Outcome::Stopped } else { outcome };
+        let outcome = if self.status == JobStatus::Stopping { Outcome::Stopped } else { outcome };
         let (status, secondary, message) = match outcome {
-            Outcome::Completed => {
-                (TrainingJobStatus::Completed, SecondaryStatus::Completed, COMPLETED.to_owned())
-            }
+            Outcome::Completed => (JobStatus::Completed, SecondaryStatus::Completed, COMPLETED.to_owned()),
             Outcome::Failed(reason) => {
                 let reason = shortened(reason);
                 self.failure_reason = Some(reason.clone());
-                (TrainingJobStatus::Failed, SecondaryStatus::Failed, reason)
+                (JobStatus::Failed, SecondaryStatus::Failed, reason)
             }
-            Outcome::Stopped => (TrainingJobStatus::Stopped, SecondaryStatus::Stopped, STOPPED.to_owned()),
+            Outcome::Stopped => (JobStatus::Stopped, SecondaryStatus::Stopped, STOPPED.to_owned()),
             Outcome::MaxRuntimeExceeded => {
                 let message = MAX_RUNTIME_EXCEEDED.to_owned();
-                (TrainingJobStatus::Stopped, SecondaryStatus::MaxRuntimeExceeded, message)
+                (JobStatus::Stopped, SecondaryStatus::MaxRuntimeExceeded, message)
             }
             // It is no end.
             Outcome::Suspended => return,
@@ -188,7 +187,7 @@ impl TrainingJobState {
 
     /// Enters `status`, unless it is stopping: then nothing else is of interest.
     fn enter(&mut self, status: SecondaryStatus, message: String, now: Timestamp) {
-        if self.status == TrainingJobStatus::InProgress && self.secondary() != status {
+        if self.status == JobStatus::InProgress && self.secondary() != status {
             self.transition(status, message, now);
         }
     }

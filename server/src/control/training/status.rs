@@ -1,43 +1,6 @@
-//! `TrainingJobStatus` and `SecondaryStatus`.
+//! `SecondaryStatus`: where a training job stands, told more finely.
 
 use serde::{Deserialize, Serialize};
-
-/// `TrainingJobStatus`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum TrainingJobStatus {
-    /// It waits for its turn, or runs.
-    InProgress,
-    /// Its model is uploaded.
-    Completed,
-    /// Something went wrong.
-    Failed,
-    /// It is being stopped.
-    Stopping,
-    /// It was stopped, by a call or by its time.
-    Stopped,
-}
-
-impl TrainingJobStatus {
-    /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::InProgress, Self::Completed, Self::Failed, Self::Stopping, Self::Stopped];
-
-    /// As it stands on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::InProgress => "InProgress",
-            Self::Completed => "Completed",
-            Self::Failed => "Failed",
-            Self::Stopping => "Stopping",
-            Self::Stopped => "Stopped",
-        }
-    }
-
-    /// Whether nothing more happens to it.
-    pub const fn has_ended(self) -> bool {
-        matches!(self, Self::Completed | Self::Failed | Self::Stopped)
-    }
-}
 
 /// `SecondaryStatus`: those that are ever entered here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,11 +60,6 @@ mod tests {
             Completed, Downloading, Failed, MaxRuntimeExceeded, Pending, Restarting, Starting, Stopped,
             Stopping, Training, Uploading,
         };
-        for status in TrainingJobStatus::ALL {
-            assert_eq!(json!(status), status.as_str());
-            let goes_on = matches!(status, TrainingJobStatus::InProgress | TrainingJobStatus::Stopping);
-            assert_eq!(status.has_ended(), !goes_on);
-        }
         for status in [
             Starting,
             Pending,

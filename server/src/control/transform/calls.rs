@@ -9,8 +9,9 @@ use wire::{Scope, Timestamp};
 
 use super::model::Servable;
 use super::request::TransformRequest;
-use super::state::{TransformJobState, TransformJobStatus};
+use super::state::TransformJobState;
 use super::{TransformJobs, event};
+use crate::control::jobs::JobStatus;
 use crate::control::record::{self, Kind};
 use crate::control::tags::{self, Tags};
 use crate::control::{ControlError, StateError, ids};
@@ -57,11 +58,11 @@ impl TransformJobs {
             let mut state: TransformJobState = record.read()?;
             match state.status {
                 // Asked twice is stopped once.
-                TransformJobStatus::Stopping => return Ok(None),
+                JobStatus::Stopping => return Ok(None),
                 status if status.has_ended() => return Err(ControlError::TransformJobEnded(status.as_str())),
                 _ => {}
             }
-            state.status = TransformJobStatus::Stopping;
+            state.status = JobStatus::Stopping;
             let now = Timestamp::now().max(record.modified);
             state.store(transaction, &mut record, now)?;
             Ok(Some((record, state)))
@@ -120,7 +121,7 @@ fn make_room(connection: &Connection) -> Result<(), ControlError> {
 }
 
 fn oldest_ended(connection: &Connection) -> Result<Option<String>, StateError> {
-    let ended = TransformJobStatus::ALL.into_iter().filter(|status| status.has_ended());
+    let ended = JobStatus::ALL.into_iter().filter(|status| status.has_ended());
     let mut oldest: Option<record::Record> = None;
     for status in ended {
         let filter = record::ListFilter {

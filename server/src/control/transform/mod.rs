@@ -39,6 +39,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::{Notify, Semaphore, watch};
 use transform::job::Stop;
 
+use super::jobs::JobStatus;
 use super::record::{self, Kind};
 use super::{Control, StateError};
 use crate::buckets::Buckets;
@@ -46,7 +47,7 @@ use crate::metrics::Metrics;
 use crate::rt;
 use crate::transform::BatchServer;
 
-pub use state::{TransformJobState, TransformJobStatus};
+pub use state::TransformJobState;
 
 /// Jobs that run at once; more wait for their turn. Reason: they share one pool, so that more at once only slow each other, and
 /// each holds its payloads in memory; a few let a small job pass by a large one.
@@ -196,8 +197,8 @@ impl Drop for TransformJobs {
 
 /// The jobs that have not ended, oldest first. The others, of which there may be thousands, are not looked at.
 fn open_jobs(connection: &Connection) -> Result<Vec<(String, TransformJobState)>, StateError> {
-    let statuses = TransformJobStatus::ALL.into_iter().filter(|status| !status.has_ended());
-    let statuses: Vec<_> = statuses.map(TransformJobStatus::as_str).collect();
+    let statuses = JobStatus::ALL.into_iter().filter(|status| !status.has_ended());
+    let statuses: Vec<_> = statuses.map(JobStatus::as_str).collect();
     let open = record::of_statuses(connection, Kind::TransformJob, &statuses)?;
     open.into_iter().map(|record| record.read().map(|state| (record.name, state))).collect()
 }

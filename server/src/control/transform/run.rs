@@ -17,7 +17,8 @@ use super::log::JobLog;
 use super::model::{Servable, failure_reason};
 use super::request::TransformRequest;
 use super::settle::Ended;
-use super::state::{TransformJobState, TransformJobStatus};
+use super::state::TransformJobState;
+use crate::control::jobs::JobStatus;
 use crate::control::record::Record;
 use crate::control::shared_models::SharedModel;
 use crate::control::{ControlError, StateError};
@@ -105,7 +106,7 @@ impl TransformJobs {
         stop: &mut watch::Receiver<Stop>,
     ) -> Result<Option<SemaphorePermit<'_>>, StateError> {
         let status = self.read(name).await?.map(|(_, state)| state.status);
-        if status != Some(TransformJobStatus::InProgress) {
+        if status != Some(JobStatus::InProgress) {
             return Ok(None);
         }
         let _waiting = self.metrics.transforms.wait();

@@ -2,10 +2,11 @@
 
 use wire::Timestamp;
 
-use super::state::{TransformJobState, TransformJobStatus};
+use super::state::TransformJobState;
 use super::{TransformJobs, event};
 use crate::control::StateError;
 use crate::control::endpoint::PinnedArtifact;
+use crate::control::jobs::JobStatus;
 use crate::control::record::{self, Kind, Record};
 use crate::control::worker::shortened;
 
@@ -46,11 +47,11 @@ impl TransformJobs {
     pub(super) async fn ended(&self, name: &str, ended: Ended) -> Result<(), StateError> {
         let changed = self.change(name, move |state, now| {
             // Who was told that it stops sees it stopped, whatever came first.
-            let ended = if state.status == TransformJobStatus::Stopping { Ended::Stopped } else { ended };
+            let ended = if state.status == JobStatus::Stopping { Ended::Stopped } else { ended };
             (state.status, state.failure_reason) = match ended {
-                Ended::Completed => (TransformJobStatus::Completed, None),
-                Ended::Failed(reason) => (TransformJobStatus::Failed, Some(shortened(reason))),
-                Ended::Stopped => (TransformJobStatus::Stopped, None),
+                Ended::Completed => (JobStatus::Completed, None),
+                Ended::Failed(reason) => (JobStatus::Failed, Some(shortened(reason))),
+                Ended::Stopped => (JobStatus::Stopped, None),
             };
             state.ended = Some(now);
         });

@@ -6,44 +6,8 @@ use wire::Timestamp;
 
 use crate::control::StateError;
 use crate::control::endpoint::PinnedArtifact;
+use crate::control::jobs::JobStatus;
 use crate::control::record::{self, Record};
-
-/// `TransformJobStatus`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum TransformJobStatus {
-    /// It waits for its turn, or runs.
-    InProgress,
-    /// Every object has its output.
-    Completed,
-    /// Some object has none.
-    Failed,
-    /// It is being stopped.
-    Stopping,
-    /// It was stopped.
-    Stopped,
-}
-
-impl TransformJobStatus {
-    /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::InProgress, Self::Completed, Self::Failed, Self::Stopping, Self::Stopped];
-
-    /// As it stands on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::InProgress => "InProgress",
-            Self::Completed => "Completed",
-            Self::Failed => "Failed",
-            Self::Stopping => "Stopping",
-            Self::Stopped => "Stopped",
-        }
-    }
-
-    /// Whether nothing more happens to it.
-    pub const fn has_ended(self) -> bool {
-        matches!(self, Self::Completed | Self::Failed | Self::Stopped)
-    }
-}
 
 /// A transform job: the document of a [`Kind::TransformJob`](crate::control::Kind::TransformJob) record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -51,7 +15,7 @@ pub struct TransformJobState {
     /// Tells it apart from every other job: journals and inference ids are made of it.
     pub id: String,
     /// Where it stands.
-    pub status: TransformJobStatus,
+    pub status: JobStatus,
     /// Why it failed.
     pub failure_reason: Option<String>,
     /// What `CreateTransformJob` was given, but for its tags.
@@ -69,7 +33,7 @@ pub struct TransformJobState {
 impl TransformJobState {
     /// A job that has not begun.
     pub fn new(id: String, request: Map<String, Value>, model: Value) -> Self {
-        let status = TransformJobStatus::InProgress;
+        let status = JobStatus::InProgress;
         Self { id, status, failure_reason: None, request, model, artifact: None, started: None, ended: None }
     }
 
@@ -119,7 +83,7 @@ mod tests {
             "TransformJobStatus": "InProgress", "CreationTime": 1.5});
         assert_eq!(Value::Object(state.describe(&record)), expected);
         assert_eq!(record.read::<TransformJobState>().unwrap(), state);
-        state.status = TransformJobStatus::Failed;
+        state.status = JobStatus::Failed;
         state.failure_reason = Some("why".into());
         (state.started, state.ended) = (Some(Timestamp(2000)), Some(Timestamp(3000)));
         let described = state.describe(&record);
@@ -128,14 +92,5 @@ mod tests {
             (&described["TransformStartTime"], &described["TransformEndTime"]),
             (&json!(2), &json!(3))
         );
-    }
-
-    #[test]
-    fn a_status_is_named_as_on_the_wire() {
-        for status in TransformJobStatus::ALL {
-            assert_eq!(json!(status), status.as_str());
-            let goes_on = matches!(status, TransformJobStatus::InProgress | TransformJobStatus::Stopping);
-            assert_eq!(status.has_ended(), !goes_on);
-        }
     }
 }
