@@ -38,6 +38,29 @@ pub struct ChannelRule {
     pub takes_pipe: bool,
 }
 
+impl ChannelRule {
+    /// A channel that may be left out, comes as files, and is spread as the job likes.
+    pub const fn new(name: &'static str, labels: Labels, formats: &'static [Format]) -> Self {
+        let distribution = DistributionRule::Any;
+        Self { name, is_required: false, labels, formats, distribution, takes_pipe: false }
+    }
+
+    /// The same, which training needs.
+    pub const fn required(self) -> Self {
+        Self { is_required: true, ..self }
+    }
+
+    /// The same, spread as `distribution` says.
+    pub const fn distribution(self, distribution: DistributionRule) -> Self {
+        Self { distribution, ..self }
+    }
+
+    /// The same, which may come by pipe too.
+    pub const fn by_pipe(self) -> Self {
+        Self { takes_pipe: true, ..self }
+    }
+}
+
 /// Whether rows have labels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Labels {

@@ -28,22 +28,12 @@ use estimator::{ChannelRule, DistributionRule, Estimator, Labels};
 pub const ESTIMATOR: Estimator = Estimator {
     name: "factorization-machines",
     table: table::TABLE,
-    channels: &[
-        rule("train", true, DistributionRule::Any),
-        rule("test", false, DistributionRule::FullyReplicated),
-    ],
+    channels: &[channel("train").required(), channel("test").distribution(DistributionRule::FullyReplicated)],
     default_content_type: "application/x-recordio-protobuf",
     is_distributed: true,
     fit: fit::fit,
 };
 
-const fn rule(name: &'static str, is_required: bool, distribution: DistributionRule) -> ChannelRule {
-    ChannelRule {
-        name,
-        is_required,
-        labels: Labels::Required,
-        formats: &[Format::RecordIo],
-        distribution,
-        takes_pipe: true,
-    }
+const fn channel(name: &'static str) -> ChannelRule {
+    ChannelRule::new(name, Labels::Required, &[Format::RecordIo]).by_pipe()
 }

@@ -1,9 +1,7 @@
 //! The hyperparameters and channels of kmeans, as SageMaker's documentation has them.
 
 use codecs::Format;
-use estimator::{
-    ChannelRule, DistributionRule, Hyperparameter, Hyperparameters, Interval, Job, Kind, Labels, TrainError,
-};
+use estimator::{ChannelRule, Hyperparameter, Hyperparameters, Interval, Job, Kind, Labels, TrainError};
 use models::Algorithm;
 
 use crate::seeding::Seeding;
@@ -30,17 +28,11 @@ pub(crate) const TABLE: &[Hyperparameter] = &[
     Hyperparameter::new("seed", Kind::Integer(Interval::at_least(0.0))).or("0"),
 ];
 
-pub(crate) const CHANNELS: &[ChannelRule] =
-    &[ChannelRule { name: "train", is_required: true, distribution: DistributionRule::Any, ..TEST }, TEST];
+pub(crate) const CHANNELS: &[ChannelRule] = &[channel("train").required(), channel("test")];
 
-const TEST: ChannelRule = ChannelRule {
-    name: "test",
-    is_required: false,
-    labels: Labels::Ignored,
-    formats: &[Format::RecordIo, Format::Csv],
-    distribution: DistributionRule::Any,
-    takes_pipe: true,
-};
+const fn channel(name: &'static str) -> ChannelRule {
+    ChannelRule::new(name, Labels::Ignored, &[Format::RecordIo, Format::Csv]).by_pipe()
+}
 
 /// Trials of local Lloyd when nobody says.
 const TRIALS: usize = 10;

@@ -1,9 +1,7 @@
 //! The hyperparameters and channels of knn, as SageMaker's documentation has them, and `faiss_index_nprobe` of our own.
 
 use codecs::Format;
-use estimator::{
-    ChannelRule, DistributionRule, Hyperparameter, Hyperparameters, Interval, Job, Kind, Labels, TrainError,
-};
+use estimator::{ChannelRule, Hyperparameter, Hyperparameters, Interval, Job, Kind, Labels, TrainError};
 use models::knn::{IndexKind, Metric, Predictor, Settings as ModelSettings};
 
 const COUNT: Kind = Kind::Integer(Interval::at_least(1.0));
@@ -28,16 +26,11 @@ pub(crate) const TABLE: &[Hyperparameter] = &[
     Hyperparameter::new("seed", Kind::Integer(Interval::at_least(0.0))).or("0"),
 ];
 
-pub(crate) const CHANNELS: &[ChannelRule] = &[ChannelRule { name: "train", is_required: true, ..TEST }, TEST];
+pub(crate) const CHANNELS: &[ChannelRule] = &[channel("train").required(), channel("test")];
 
-const TEST: ChannelRule = ChannelRule {
-    name: "test",
-    is_required: false,
-    labels: Labels::Required,
-    formats: &[Format::RecordIo, Format::Csv],
-    distribution: DistributionRule::Any,
-    takes_pipe: true,
-};
+const fn channel(name: &'static str) -> ChannelRule {
+    ChannelRule::new(name, Labels::Required, &[Format::RecordIo, Format::Csv]).by_pipe()
+}
 
 /// Which reduction, and to how many dimensions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -30,19 +30,13 @@ use estimator::{ChannelRule, DistributionRule, Estimator, Labels};
 pub const ESTIMATOR: Estimator = Estimator {
     name: "lda",
     table: table::TABLE,
-    channels: &[rule("train", true), rule("test", false)],
+    channels: &[channel("train").required(), channel("test")],
     default_content_type: "application/x-recordio-protobuf",
     is_distributed: false,
     fit: fit::fit,
 };
 
-const fn rule(name: &'static str, is_required: bool) -> ChannelRule {
-    ChannelRule {
-        name,
-        is_required,
-        labels: Labels::Ignored,
-        formats: &[Format::RecordIo, Format::Csv],
-        distribution: DistributionRule::FullyReplicated,
-        takes_pipe: true,
-    }
+const fn channel(name: &'static str) -> ChannelRule {
+    let rule = ChannelRule::new(name, Labels::Ignored, &[Format::RecordIo, Format::Csv]);
+    rule.distribution(DistributionRule::FullyReplicated).by_pipe()
 }

@@ -33,22 +33,15 @@ pub const ESTIMATOR: Estimator = Estimator {
     name: "linear-learner",
     table: table::TABLE,
     channels: &[
-        channel("train", true, DistributionRule::Any),
-        channel("validation", false, DistributionRule::FullyReplicated),
-        channel("test", false, DistributionRule::FullyReplicated),
+        channel("train").required(),
+        channel("validation").distribution(DistributionRule::FullyReplicated),
+        channel("test").distribution(DistributionRule::FullyReplicated),
     ],
     default_content_type: "application/x-recordio-protobuf",
     is_distributed: true,
     fit: fit::fit,
 };
 
-const fn channel(name: &'static str, is_required: bool, distribution: DistributionRule) -> ChannelRule {
-    ChannelRule {
-        name,
-        is_required,
-        labels: Labels::Required,
-        formats: &[Format::Csv, Format::RecordIo],
-        distribution,
-        takes_pipe: true,
-    }
+const fn channel(name: &'static str) -> ChannelRule {
+    ChannelRule::new(name, Labels::Required, &[Format::Csv, Format::RecordIo]).by_pipe()
 }

@@ -3,8 +3,7 @@
 
 use codecs::Format;
 use estimator::{
-    Channel, ChannelRule, DistributionRule, Hyperparameter, Hyperparameters, InputMode, Interval, Job, Kind,
-    Labels, TrainError,
+    Channel, ChannelRule, Hyperparameter, Hyperparameters, InputMode, Interval, Job, Kind, Labels, TrainError,
 };
 
 const COUNT: Kind = Kind::Integer(Interval::at_least(1.0));
@@ -22,17 +21,11 @@ pub(crate) const TABLE: &[Hyperparameter] = &[
     Hyperparameter::new("seed", Kind::Integer(Interval::at_least(0.0))).or("0"),
 ];
 
-pub(crate) const CHANNELS: &[ChannelRule] =
-    &[ChannelRule { name: "train", is_required: true, distribution: DistributionRule::Any, ..TEST }, TEST];
+pub(crate) const CHANNELS: &[ChannelRule] = &[channel("train").required(), channel("test")];
 
-const TEST: ChannelRule = ChannelRule {
-    name: "test",
-    is_required: false,
-    labels: Labels::Ignored,
-    formats: &[Format::RecordIo, Format::Csv],
-    distribution: DistributionRule::Any,
-    takes_pipe: true,
-};
+const fn channel(name: &'static str) -> ChannelRule {
+    ChannelRule::new(name, Labels::Ignored, &[Format::RecordIo, Format::Csv]).by_pipe()
+}
 
 /// The passes of randomized mode over files: the sketch and two subspace iterations, which are as good as exact.
 const PASSES: usize = 3;

@@ -21,23 +21,13 @@ pub(crate) const TABLE: &[Hyperparameter] = &[
 ];
 
 pub(crate) const CHANNELS: &[ChannelRule] = &[
-    ChannelRule {
-        name: "train",
-        is_required: true,
-        labels: Labels::Ignored,
-        formats: &[Format::RecordIo, Format::Csv],
-        distribution: DistributionRule::ShardedByS3Key,
-        takes_pipe: true,
-    },
-    ChannelRule {
-        name: "test",
-        is_required: false,
-        labels: Labels::Required,
-        formats: &[Format::RecordIo, Format::Csv],
-        distribution: DistributionRule::FullyReplicated,
-        takes_pipe: true,
-    },
+    channel("train", Labels::Ignored).required().distribution(DistributionRule::ShardedByS3Key),
+    channel("test", Labels::Required).distribution(DistributionRule::FullyReplicated),
 ];
+
+const fn channel(name: &'static str, labels: Labels) -> ChannelRule {
+    ChannelRule::new(name, labels, &[Format::RecordIo, Format::Csv]).by_pipe()
+}
 
 /// The table's values, as numbers.
 #[derive(Debug, Clone)]

@@ -175,15 +175,8 @@ mod tests {
     use super::*;
     use estimator::{Fitted, Job, Labels};
 
-    fn rule(name: &'static str, is_required: bool, distribution: DistributionRule) -> ChannelRule {
-        ChannelRule {
-            name,
-            is_required,
-            labels: Labels::Required,
-            formats: &[Format::Csv, Format::RecordIo],
-            distribution,
-            takes_pipe: is_required,
-        }
+    fn rule(name: &'static str) -> ChannelRule {
+        ChannelRule::new(name, Labels::Required, &[Format::Csv, Format::RecordIo])
     }
 
     fn fit(_: &Job) -> Result<Fitted, TrainError> {
@@ -192,8 +185,8 @@ mod tests {
 
     fn estimator(name: &'static str) -> Estimator {
         let rules = vec![
-            rule("train", true, DistributionRule::Any),
-            rule("validation", false, DistributionRule::FullyReplicated),
+            rule("train").required().by_pipe(),
+            rule("validation").distribution(DistributionRule::FullyReplicated),
         ];
         Estimator {
             name,

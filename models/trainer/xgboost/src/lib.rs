@@ -22,25 +22,18 @@ mod table;
 mod training;
 
 use codecs::Format;
-use estimator::{ChannelRule, DistributionRule, Estimator, Labels};
+use estimator::{ChannelRule, Estimator, Labels};
 
 /// XGBoost.
 pub const ESTIMATOR: Estimator = Estimator {
     name: "xgboost",
     table: table::TABLE,
-    channels: &[rule("train", true), rule("validation", false)],
+    channels: &[channel("train").required(), channel("validation")],
     default_content_type: "text/libsvm",
     is_distributed: true,
     fit: fit::fit,
 };
 
-const fn rule(name: &'static str, is_required: bool) -> ChannelRule {
-    ChannelRule {
-        name,
-        is_required,
-        labels: Labels::Required,
-        formats: &[Format::Csv, Format::LibSvm, Format::RecordIo],
-        distribution: DistributionRule::Any,
-        takes_pipe: false,
-    }
+const fn channel(name: &'static str) -> ChannelRule {
+    ChannelRule::new(name, Labels::Required, &[Format::Csv, Format::LibSvm, Format::RecordIo])
 }
