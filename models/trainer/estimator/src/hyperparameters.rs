@@ -128,6 +128,9 @@ impl fmt::Display for Kind {
 }
 
 impl Kind {
+    /// A whole number of at least 1.
+    pub const COUNT: Self = Self::Integer(Interval::at_least(1.0));
+
     /// The value in the form that is passed on, or `None` when it is not of this kind.
     fn normalise(self, value: &str) -> Option<String> {
         let value = value.trim();
@@ -194,6 +197,18 @@ pub struct Hyperparameter {
     pub role: Role,
     /// Whether it must be given.
     pub is_required: bool,
+}
+
+/// The lines that most tables have. What differs is said at the table, as in `EPOCHS.or("15")`.
+impl Hyperparameter {
+    /// The number of features.
+    pub const FEATURE_DIM: Self = Self::new("feature_dim", Kind::COUNT).required();
+    /// Rows of a mini-batch.
+    pub const MINI_BATCH_SIZE: Self = Self::new("mini_batch_size", Kind::COUNT);
+    /// Passes over the channel `train`.
+    pub const EPOCHS: Self = Self::new("epochs", Kind::COUNT);
+    /// Where random numbers start.
+    pub const SEED: Self = Self::new("seed", Kind::Integer(Interval::at_least(0.0))).or("0");
 }
 
 impl Hyperparameter {
@@ -291,6 +306,16 @@ impl Hyperparameters {
         let text = self.text(name).filter(|text| *text != AUTO)?;
         let number: i64 = text.parse().expect("the table checked that it is a whole number");
         Some(usize::try_from(number).expect("the table's interval has no negative number"))
+    }
+
+    /// A whole number that is required or has a default.
+    pub fn count(&self, name: &str) -> usize {
+        self.whole(name).expect("the table has a default, or requires it")
+    }
+
+    /// A number that is required or has a default.
+    pub fn number(&self, name: &str) -> f64 {
+        self.float(name).expect("the table has a default, or requires it")
     }
 
     /// A number, given or by default; `None` for `auto` and other words too.

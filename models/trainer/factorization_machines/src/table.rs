@@ -4,7 +4,6 @@ use estimator::{Hyperparameter, Hyperparameters, Interval, Job, Kind, TrainError
 use models::manifest::PredictorType;
 
 const METHODS: &[&str] = &["uniform", "normal", "constant"];
-const COUNT: Kind = Kind::Integer(Interval::at_least(1.0));
 const NOT_NEGATIVE: Kind = Kind::Float(Interval::at_least(0.0));
 const POSITIVE: Kind = Kind::Float(Interval::above(0.0));
 const ANY: Kind = Kind::Float(Interval::open(f64::NEG_INFINITY, f64::INFINITY));
@@ -17,8 +16,8 @@ const VALUE: f64 = 0.0;
 const EPSILON: f64 = 1e-8;
 
 pub(crate) const TABLE: &[Hyperparameter] = &[
-    Hyperparameter::new("feature_dim", COUNT).required(),
-    Hyperparameter::new("num_factors", COUNT).required(),
+    Hyperparameter::FEATURE_DIM,
+    Hyperparameter::new("num_factors", Kind::COUNT).required(),
     Hyperparameter::new("predictor_type", Kind::Choice(&["binary_classifier", "regressor"])).required(),
     Hyperparameter::new("bias_init_method", Kind::Choice(METHODS)).or("normal"),
     Hyperparameter::new("bias_init_scale", NOT_NEGATIVE),
@@ -39,11 +38,11 @@ pub(crate) const TABLE: &[Hyperparameter] = &[
     Hyperparameter::new("factors_lr", NOT_NEGATIVE).or("0.0001"),
     Hyperparameter::new("factors_wd", NOT_NEGATIVE).or("0.00001"),
     Hyperparameter::new("clip_gradient", POSITIVE),
-    Hyperparameter::new("epochs", COUNT).or("1"),
+    Hyperparameter::EPOCHS.or("1"),
     Hyperparameter::new("eps", POSITIVE),
-    Hyperparameter::new("mini_batch_size", COUNT).or("1000"),
+    Hyperparameter::MINI_BATCH_SIZE.or("1000"),
     Hyperparameter::new("rescale_grad", ANY),
-    Hyperparameter::new("seed", Kind::Integer(Interval::at_least(0.0))).or("0"),
+    Hyperparameter::SEED,
 ];
 
 /// The names of one group's hyperparameters.
@@ -110,14 +109,13 @@ impl Settings {
     /// Checks the job's hyperparameters, and that its memory holds the weights.
     pub(crate) fn of(job: &Job) -> Result<Self, TrainError> {
         let values = Hyperparameters::resolve(TABLE, &job.hyperparameters)?;
-        let whole = |name: &str| values.whole(name).expect("required, or it has a default");
         let predictor = match values.word("predictor_type") {
             "binary_classifier" => PredictorType::BinaryClassifier,
             _ => PredictorType::Regressor,
         };
         let settings = Self {
-            columns: whole("feature_dim"),
-            factors: whole("num_factors"),
+            columns: values.count("feature_dim"),
+            factors: values.count("num_factors"),
             predictor,
             bias: group(job, &values, &names!("bias")),
             linear: group(job, &values, &names!("linear")),
@@ -125,9 +123,9 @@ impl Settings {
             clip: values.float("clip_gradient"),
             rescale: values.float("rescale_grad").unwrap_or(1.0),
             epsilon: values.float("eps").unwrap_or(EPSILON),
-            epochs: u32::try_from(whole("epochs")).unwrap_or(u32::MAX),
-            batch_rows: whole("mini_batch_size"),
-            seed: whole("seed") as u64,
+            epochs: u32::try_from(values.count("epochs")).unwrap_or(u32::MAX),
+            batch_rows: values.count("mini_batch_size"),
+            seed: values.count("seed") as u64,
             values,
         };
         settings.check_memory(job.resources.memory_bytes)?;
@@ -165,13 +163,12 @@ fn group(job: &Job, values: &Hyperparameters, names: &Names) -> Group {
             other
         })
     };
-    let number = |name: &'static str| values.float(name).expect("it has a default");
     let initial = match values.word(names.method) {
         "uniform" => Initial::Uniform(or_warn(names.scale, "uniform", SCALE)),
         "constant" => Initial::Constant(or_warn(names.value, "constant", VALUE)),
-        _ => Initial::Normal(number(names.sigma)),
+        _ => Initial::Normal(values.number(names.sigma)),
     };
-    Group { initial, learning_rate: number(names.rate), weight_decay: number(names.decay) }
+    Group { initial, learning_rate: values.number(names.rate), weight_decay: values.number(names.decay) }
 }
 
 #[cfg(test)]

@@ -9,23 +9,21 @@ use crate::seeding::Seeding;
 /// Both ways to choose first centers; the documentation's prose has a third spelling.
 const SEEDINGS: &[&str] = &["random", "kmeans++", "k-means++"];
 
-const COUNT: Kind = Kind::Integer(Interval::at_least(1.0));
-
 pub(crate) const TABLE: &[Hyperparameter] = &[
-    Hyperparameter::new("feature_dim", COUNT).required(),
+    Hyperparameter::FEATURE_DIM,
     Hyperparameter::new("k", Kind::Integer(Interval::closed(1.0, (1 << 24) as f64))).required(),
-    Hyperparameter::new("epochs", COUNT).or("1"),
+    Hyperparameter::EPOCHS.or("1"),
     Hyperparameter::new("eval_metrics", Kind::JsonWords(&["msd", "ssd"])).or("msd"),
     Hyperparameter::new("extra_center_factor", Kind::IntegerOrAuto(Interval::at_least(1.0))).or("auto"),
     Hyperparameter::new("half_life_time_size", Kind::Integer(Interval::at_least(0.0))).or("0"),
     Hyperparameter::new("init_method", Kind::Choice(SEEDINGS)).or("random"),
     Hyperparameter::new("local_lloyd_init_method", Kind::Choice(SEEDINGS)).or("kmeans++"),
-    Hyperparameter::new("local_lloyd_max_iter", COUNT).or("300"),
+    Hyperparameter::new("local_lloyd_max_iter", Kind::COUNT).or("300"),
     Hyperparameter::new("local_lloyd_num_trials", Kind::IntegerOrAuto(Interval::at_least(1.0))).or("auto"),
     Hyperparameter::new("local_lloyd_tol", Kind::Float(Interval::closed(0.0, 1.0))).or("0.0001"),
-    Hyperparameter::new("mini_batch_size", COUNT).or("5000"),
+    Hyperparameter::MINI_BATCH_SIZE.or("5000"),
     Hyperparameter::new("force_dense", Kind::Flag).or("true"),
-    Hyperparameter::new("seed", Kind::Integer(Interval::at_least(0.0))).or("0"),
+    Hyperparameter::SEED,
 ];
 
 pub(crate) const CHANNELS: &[ChannelRule] = &[channel("train").required(), channel("test")];
@@ -63,10 +61,9 @@ impl Settings {
     /// Checks the job's hyperparameters.
     pub(crate) fn of(job: &Job) -> Result<Self, TrainError> {
         let values = Hyperparameters::resolve(TABLE, &job.hyperparameters)?;
-        let whole = |name: &str| values.whole(name).expect("required, or it has a default");
-        let (columns, k) = (whole("feature_dim"), whole("k"));
+        let (columns, k) = (values.count("feature_dim"), values.count("k"));
         let factor = values.whole("extra_center_factor").unwrap_or(automatic_factor(k));
-        let half_life_rows = whole("half_life_time_size");
+        let half_life_rows = values.count("half_life_time_size");
         let centers = k.saturating_mul(factor);
         if centers.saturating_mul(columns) > CENTER_VALUES_MAX {
             return Err(TrainError::client(format!(
@@ -78,15 +75,15 @@ impl Settings {
             columns,
             k,
             factor,
-            epochs: u32::try_from(whole("epochs")).unwrap_or(u32::MAX),
-            batch_rows: whole("mini_batch_size"),
+            epochs: u32::try_from(values.count("epochs")).unwrap_or(u32::MAX),
+            batch_rows: values.count("mini_batch_size"),
             decay: if half_life_rows == 0 { 1.0 } else { (-1.0 / half_life_rows as f64).exp2() },
             seeding: Seeding::named(values.word("init_method")),
             lloyd_seeding: Seeding::named(values.word("local_lloyd_init_method")),
-            lloyd_iterations_max: whole("local_lloyd_max_iter"),
+            lloyd_iterations_max: values.count("local_lloyd_max_iter"),
             lloyd_trials: values.whole("local_lloyd_num_trials").unwrap_or(TRIALS),
-            lloyd_tolerance: values.float("local_lloyd_tol").expect("it has a default"),
-            seed: whole("seed") as u64,
+            lloyd_tolerance: values.number("local_lloyd_tol"),
+            seed: values.count("seed") as u64,
             values,
         })
     }

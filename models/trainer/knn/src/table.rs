@@ -4,7 +4,6 @@ use codecs::Format;
 use estimator::{ChannelRule, Hyperparameter, Hyperparameters, Interval, Job, Kind, Labels, TrainError};
 use models::knn::{IndexKind, Metric, Predictor, Settings as ModelSettings};
 
-const COUNT: Kind = Kind::Integer(Interval::at_least(1.0));
 const SUBVECTORS: &[&str] =
     &["1", "2", "3", "4", "8", "12", "16", "20", "24", "28", "32", "40", "48", "56", "64", "96"];
 
@@ -14,16 +13,16 @@ pub(crate) const TABLE: &[Hyperparameter] = &[
     Hyperparameter::new("predictor_type", Kind::Choice(&["classifier", "regressor"])).required(),
     Hyperparameter::new("sample_size", Kind::Integer(Interval::closed(1.0, u32::MAX as f64))).required(),
     Hyperparameter::new("dimension_reduction_type", Kind::Choice(&["sign", "fjlt"])),
-    Hyperparameter::new("dimension_reduction_target", COUNT),
+    Hyperparameter::new("dimension_reduction_target", Kind::COUNT),
     Hyperparameter::new("index_type", Kind::Choice(&["faiss.Flat", "faiss.IVFFlat", "faiss.IVFPQ"]))
         .or("faiss.Flat"),
     Hyperparameter::new("index_metric", Kind::Choice(&["L2", "INNER_PRODUCT", "COSINE"])).or("L2"),
     Hyperparameter::new("faiss_index_ivf_nlists", Kind::IntegerOrAuto(Interval::at_least(1.0))).or("auto"),
     Hyperparameter::new("faiss_index_pq_m", Kind::Choice(SUBVECTORS)),
-    Hyperparameter::new("faiss_index_nprobe", COUNT),
-    Hyperparameter::new("mini_batch_size", COUNT).or("5000"),
-    Hyperparameter::new("epochs", COUNT).or("1"),
-    Hyperparameter::new("seed", Kind::Integer(Interval::at_least(0.0))).or("0"),
+    Hyperparameter::new("faiss_index_nprobe", Kind::COUNT),
+    Hyperparameter::MINI_BATCH_SIZE.or("5000"),
+    Hyperparameter::EPOCHS.or("1"),
+    Hyperparameter::SEED,
 ];
 
 pub(crate) const CHANNELS: &[ChannelRule] = &[channel("train").required(), channel("test")];
@@ -59,24 +58,23 @@ impl Settings {
     /// Checks the job's hyperparameters.
     pub(crate) fn of(job: &Job) -> Result<Self, TrainError> {
         let values = Hyperparameters::resolve(TABLE, &job.hyperparameters)?;
-        let whole = |name: &str| values.whole(name).expect("required, or it has a default");
         let model = ModelSettings {
-            k: whole("k"),
+            k: values.count("k"),
             predictor: Predictor::named(values.word("predictor_type")).expect("the table has the same words"),
             metric: Metric::named(values.word("index_metric")).expect("the table has the same words"),
             kind: IndexKind::named(values.word("index_type")).expect("the table has the same words"),
             nprobe: values.whole("faiss_index_nprobe"),
         };
         let m = coded(&values, &model)?;
-        let columns = whole("feature_dim");
+        let columns = values.count("feature_dim");
         Ok(Self {
             reduction: reduction(&values, columns, m)?,
             columns,
-            sample_size: whole("sample_size"),
+            sample_size: values.count("sample_size"),
             nlist: values.whole("faiss_index_ivf_nlists"),
             m,
-            batch_rows: whole("mini_batch_size"),
-            seed: whole("seed") as u64,
+            batch_rows: values.count("mini_batch_size"),
+            seed: values.count("seed") as u64,
             model,
             values,
         })

@@ -4,20 +4,19 @@ use estimator::{Hyperparameter, Hyperparameters, Interval, Job, Kind, TrainError
 
 use crate::sweep::PARTS;
 
-const COUNT: Kind = Kind::Integer(Interval::at_least(1.0));
 const POSITIVE: Kind = Kind::Float(Interval::above(0.0));
 
 pub(crate) const TABLE: &[Hyperparameter] = &[
-    Hyperparameter::new("num_topics", COUNT).required(),
-    Hyperparameter::new("feature_dim", COUNT).required(),
-    Hyperparameter::new("mini_batch_size", COUNT).required(),
+    Hyperparameter::new("num_topics", Kind::COUNT).required(),
+    Hyperparameter::FEATURE_DIM,
+    Hyperparameter::MINI_BATCH_SIZE.required(),
     Hyperparameter::new("alpha0", POSITIVE).or("1.0"),
-    Hyperparameter::new("max_restarts", COUNT).or("10"),
-    Hyperparameter::new("max_iterations", COUNT).or("1000"),
+    Hyperparameter::new("max_restarts", Kind::COUNT).or("10"),
+    Hyperparameter::new("max_iterations", Kind::COUNT).or("1000"),
     Hyperparameter::new("tol", POSITIVE).or("1e-8"),
     // Taken as by every algorithm; the documents are read as often as the method needs.
-    Hyperparameter::new("epochs", COUNT),
-    Hyperparameter::new("seed", Kind::Integer(Interval::at_least(0.0))).or("0"),
+    Hyperparameter::EPOCHS,
+    Hyperparameter::SEED,
 ];
 
 /// Words up to which the second moment is formed whole.
@@ -43,17 +42,15 @@ impl Settings {
     /// Checks the job's hyperparameters, and that its memory holds the sums.
     pub(crate) fn of(job: &Job) -> Result<Self, TrainError> {
         let values = Hyperparameters::resolve(TABLE, &job.hyperparameters)?;
-        let whole = |name: &str| values.whole(name).expect("required, or it has a default");
-        let number = |name: &str| values.float(name).expect("it has a default");
         let settings = Self {
-            topics: whole("num_topics"),
-            words: whole("feature_dim"),
-            documents: whole("mini_batch_size"),
-            alpha0: number("alpha0"),
-            restarts: whole("max_restarts"),
-            iterations_max: whole("max_iterations"),
-            tolerance: number("tol"),
-            seed: whole("seed") as u64,
+            topics: values.count("num_topics"),
+            words: values.count("feature_dim"),
+            documents: values.count("mini_batch_size"),
+            alpha0: values.number("alpha0"),
+            restarts: values.count("max_restarts"),
+            iterations_max: values.count("max_iterations"),
+            tolerance: values.number("tol"),
+            seed: values.count("seed") as u64,
             values,
         };
         if settings.topics > settings.words {

@@ -124,8 +124,6 @@ impl Settings {
     /// # Errors
     /// When two of them contradict each other.
     pub(crate) fn new(values: &Hyperparameters) -> Result<Self, TrainError> {
-        let number = |name| values.float(name).expect("it has a default that is a number");
-        let whole = |name| values.whole(name).expect("it has a default that is a whole number");
         let word = values.word("predictor_type");
         let predictor = PredictorType::ALL.into_iter().find(|kind| kind.name() == word);
         let predictor = predictor.expect("the table lists them");
@@ -136,9 +134,9 @@ impl Settings {
             loss,
             outputs: outputs(predictor, values)?,
             feature_dim: values.whole("feature_dim"),
-            epochs: u32::try_from(whole("epochs")).unwrap_or(u32::MAX),
-            batch_rows: whole("mini_batch_size"),
-            seed: whole("seed") as u64,
+            epochs: u32::try_from(values.count("epochs")).unwrap_or(u32::MAX),
+            batch_rows: values.count("mini_batch_size"),
+            seed: values.count("seed") as u64,
             models: if is_tuned { Some(1) } else { values.whole("num_models") },
             learning_rate: values.float("learning_rate"),
             wd: values.float("wd"),
@@ -147,13 +145,13 @@ impl Settings {
             step: StepSettings::new(values),
             scaling: Scaling::new(predictor, values),
             initial: Initial::new(values),
-            patience: u32::try_from(whole("early_stopping_patience")).unwrap_or(u32::MAX),
-            tolerance: number("early_stopping_tolerance"),
+            patience: u32::try_from(values.count("early_stopping_patience")).unwrap_or(u32::MAX),
+            tolerance: values.number("early_stopping_tolerance"),
             criterion: criterion(predictor, values),
             calibration_rows: values.whole("num_calibration_samples").unwrap_or(10_000_000) as u64,
             balances_classes: values.flag("balance_multiclass_weights").unwrap_or(false),
-            f_beta: number("f_beta"),
-            top_k: whole("accuracy_top_k"),
+            f_beta: values.number("f_beta"),
+            top_k: values.count("accuracy_top_k"),
         })
     }
 
@@ -210,17 +208,16 @@ impl Scaling {
 
 impl Initial {
     fn new(values: &Hyperparameters) -> Self {
-        let number = |name| values.float(name).expect("it has a default that is a number");
         let spread = match values.word("init_method") {
-            "normal" => Spread::Normal(number("init_sigma")),
-            _ => Spread::Uniform(number("init_scale")),
+            "normal" => Spread::Normal(values.number("init_sigma")),
+            _ => Spread::Uniform(values.number("init_scale")),
         };
-        Self { bias: number("init_bias"), spread }
+        Self { bias: values.number("init_bias"), spread }
     }
 }
 
 fn loss(predictor: PredictorType, values: &Hyperparameters) -> Result<Loss, TrainError> {
-    let number = |name| values.float(name).expect("it has a default that is a number") as f32;
+    let number = |name| values.number(name) as f32;
     let epsilon = number("loss_insensitivity");
     match (predictor, values.word("loss")) {
         (PredictorType::BinaryClassifier, "auto" | "logistic") => Ok(Loss::Logistic),
@@ -284,15 +281,14 @@ fn positive_weight(predictor: PredictorType, values: &Hyperparameters) -> Result
 }
 
 fn criterion(predictor: PredictorType, values: &Hyperparameters) -> Criterion {
-    let number = |name| values.float(name).expect("it has a default that is a number");
     if predictor != PredictorType::BinaryClassifier {
         return Criterion::Loss;
     }
     match values.word("binary_classifier_model_selection_criteria") {
         "f1" => Criterion::FBeta(1.0),
-        "f_beta" => Criterion::FBeta(number("f_beta")),
-        "precision_at_target_recall" => Criterion::PrecisionAtRecall(number("target_recall")),
-        "recall_at_target_precision" => Criterion::RecallAtPrecision(number("target_precision")),
+        "f_beta" => Criterion::FBeta(values.number("f_beta")),
+        "precision_at_target_recall" => Criterion::PrecisionAtRecall(values.number("target_recall")),
+        "recall_at_target_precision" => Criterion::RecallAtPrecision(values.number("target_precision")),
         "cross_entropy_loss" => Criterion::CrossEntropy,
         "loss_function" => Criterion::Loss,
         _ => Criterion::Accuracy,

@@ -6,19 +6,17 @@ use estimator::{
     Channel, ChannelRule, Hyperparameter, Hyperparameters, InputMode, Interval, Job, Kind, Labels, TrainError,
 };
 
-const COUNT: Kind = Kind::Integer(Interval::at_least(1.0));
-
 pub(crate) const TABLE: &[Hyperparameter] = &[
-    Hyperparameter::new("feature_dim", COUNT).required(),
-    Hyperparameter::new("mini_batch_size", COUNT).required(),
-    Hyperparameter::new("num_components", COUNT).required(),
+    Hyperparameter::FEATURE_DIM,
+    Hyperparameter::MINI_BATCH_SIZE.required(),
+    Hyperparameter::new("num_components", Kind::COUNT).required(),
     Hyperparameter::new("algorithm_mode", Kind::Choice(&["regular", "randomized"])).or("regular"),
     Hyperparameter::new("extra_components", Kind::Integer(Interval::at_least(-1.0))).or("-1"),
     Hyperparameter::new("subtract_mean", Kind::Flag).or("true"),
-    Hyperparameter::new("epochs", COUNT).or("1"),
+    Hyperparameter::EPOCHS.or("1"),
     Hyperparameter::new("component_order", Kind::Choice(&["descending", "ascending"])).or("descending"),
     Hyperparameter::new("randomized_passes", Kind::Integer(Interval::closed(1.0, PASSES_MAX as f64))),
-    Hyperparameter::new("seed", Kind::Integer(Interval::at_least(0.0))).or("0"),
+    Hyperparameter::SEED,
 ];
 
 pub(crate) const CHANNELS: &[ChannelRule] = &[channel("train").required(), channel("test")];
@@ -64,8 +62,7 @@ impl Settings {
     /// Checks the job's hyperparameters.
     pub(crate) fn of(job: &Job) -> Result<Self, TrainError> {
         let values = Hyperparameters::resolve(TABLE, &job.hyperparameters)?;
-        let whole = |name: &str| values.whole(name).expect("required, or it has a default");
-        let (columns, k) = (whole("feature_dim"), whole("num_components"));
+        let (columns, k) = (values.count("feature_dim"), values.count("num_components"));
         if k > columns {
             return Err(TrainError::client(format!(
                 "hyperparameter num_components: expected at most feature_dim, {columns}, found {k}"
@@ -77,7 +74,7 @@ impl Settings {
             mode: mode(&values, job.train()?, k)?,
             subtracts_mean: values.flag("subtract_mean").expect("it has a default"),
             is_ascending: values.word("component_order") == "ascending",
-            seed: whole("seed") as u64,
+            seed: values.count("seed") as u64,
             values,
         };
         settings.check_memory(job.resources.memory_bytes)?;

@@ -6,18 +6,16 @@ use estimator::{
 };
 use models::randomcutforest::{BOX_BYTES_MAX, box_bytes};
 
-const COUNT: Kind = Kind::Integer(Interval::at_least(1.0));
-
 pub(crate) const TABLE: &[Hyperparameter] = &[
     Hyperparameter::new("feature_dim", Kind::Integer(Interval::closed(1.0, 10_000.0))).required(),
     Hyperparameter::new("eval_metrics", Kind::JsonWords(&["accuracy", "precision_recall_fscore"]))
         .or("accuracy,precision_recall_fscore"),
     Hyperparameter::new("num_samples_per_tree", Kind::Integer(Interval::closed(1.0, 2048.0))).or("256"),
     Hyperparameter::new("num_trees", Kind::Integer(Interval::closed(50.0, 1000.0))).or("100"),
-    Hyperparameter::new("mini_batch_size", COUNT).or("1000"),
-    Hyperparameter::new("epochs", COUNT).or("1"),
+    Hyperparameter::MINI_BATCH_SIZE.or("1000"),
+    Hyperparameter::EPOCHS.or("1"),
     Hyperparameter::new("sampling", Kind::Choice(&["partition", "independent"])).or("partition"),
-    Hyperparameter::new("seed", Kind::Integer(Interval::at_least(0.0))).or("0"),
+    Hyperparameter::SEED,
 ];
 
 pub(crate) const CHANNELS: &[ChannelRule] = &[
@@ -45,14 +43,13 @@ impl Settings {
     /// Checks the job's hyperparameters.
     pub(crate) fn of(job: &Job) -> Result<Self, TrainError> {
         let values = Hyperparameters::resolve(TABLE, &job.hyperparameters)?;
-        let whole = |name: &str| values.whole(name).expect("required, or it has a default");
         let settings = Self {
-            columns: whole("feature_dim"),
-            batch_rows: whole("mini_batch_size"),
-            trees: whole("num_trees"),
-            rows_per_tree: whole("num_samples_per_tree"),
+            columns: values.count("feature_dim"),
+            batch_rows: values.count("mini_batch_size"),
+            trees: values.count("num_trees"),
+            rows_per_tree: values.count("num_samples_per_tree"),
             is_independent: values.word("sampling") == "independent",
-            seed: whole("seed") as u64,
+            seed: values.count("seed") as u64,
             values,
         };
         Ok(settings)

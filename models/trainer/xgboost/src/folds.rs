@@ -35,7 +35,7 @@ pub(crate) fn train(
     all: &Watched,
 ) -> Result<Folded, TrainError> {
     let folds = values.whole("_kfold").expect("the caller asked for it");
-    let repetitions = values.whole("_num_cv_round").expect("it has a default");
+    let repetitions = values.count("_num_cv_round");
     check(folds, repetitions, all.labels().len())?;
     let objective = values.word("objective");
     let are_classes = objective.starts_with("binary:") || objective.starts_with("multi:");
