@@ -292,18 +292,7 @@ def by_command(folder, parts, found):
 
 def train_by_sdk(server, folder):
     """A user's own script in a process that knows the environment only; only the naps of the SDK's polling are shortened."""
-    (folder / "config.yaml").write_text(
-        "SchemaVersion: '1.0'\nSageMaker:\n  PythonSDK:\n    Modules:\n      TelemetryOptOut: true\n"
-    )
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(folder),
-        "PYTHONPATH": str(ROOT / "tests/sdk/flows/quick"),
-        "PYTHONWARNINGS": "ignore",
-        "SAGEMAKER_USER_CONFIG_OVERRIDE": str(folder / "config.yaml"),
-        "SAGEMAKER_SUPPRESS_V2_WARNING": "1",
-        **hosting.environment(server),
-    }
+    environment = {**hosting.user_environment(server, folder), "PYTHONWARNINGS": "ignore"}
     command = [sys.executable, ROOT / "tools/demo_training.py", hosting.ROLE]
     process = subprocess.Popen(
         list(map(str, command)), env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

@@ -1,7 +1,10 @@
 """`clary up` and its clients: what every test of endpoints shares."""
 
 import json
+import os
 import pathlib
+import subprocess
+import sys
 import tempfile
 
 import boto3
@@ -44,6 +47,49 @@ def environment(server):
         "AWS_DEFAULT_REGION": REGION,
         "AWS_EC2_METADATA_DISABLED": "true",
     }
+
+
+# What the SDKs need to be told beside the address: their own telemetry client does not honour it.
+SDK_CONFIG = """SchemaVersion: '1.0'
+SageMaker:
+  PythonSDK:
+    Modules:
+      TelemetryOptOut: true
+"""
+# Users' scripts, and what shortens the naps of the SDKs' polling loops for them.
+FLOWS = pathlib.Path(__file__).parent / "flows"
+
+
+def user_environment(server, home):
+    """All that a user's script knows of the world, with its home in the folder `home`."""
+    (home / "config.yaml").write_text(SDK_CONFIG)
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "PYTHONPATH": str(FLOWS / "quick"),
+        "SAGEMAKER_USER_CONFIG_OVERRIDE": str(home / "config.yaml"),
+        "SAGEMAKER_SUPPRESS_V2_WARNING": "1",
+        **environment(server),
+    }
+
+
+# A script that takes longer hangs. Reason: each takes some twenty seconds, half of them imports.
+FLOW_S_MAX = 300
+
+
+def run_flow(server, home, name, *arguments, python=sys.executable):
+    """Runs a user's script; gives the JSON that its last line prints, behind the SDK's own marks of progress."""
+    done = subprocess.run(
+        [python, FLOWS / f"{name}.py", *arguments],
+        env=user_environment(server, home),
+        cwd=home,
+        capture_output=True,
+        text=True,
+        timeout=FLOW_S_MAX,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    last = done.stdout.strip().splitlines()[-1]
+    return json.loads(last[last.index("{") :])
 
 
 def variant(model, weight=1.0, count=1, **further):

@@ -1,9 +1,6 @@
 """Both SageMaker Python SDKs train, deploy, predict and transform with every built-in algorithm: scripts as users write them
 (flows/), in processes that know only the environment."""
 
-import json
-import os
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,11 +9,6 @@ import pytest
 
 import harness
 import hosting
-from test_sdk_flows import FLOWS, SDK_CONFIG
-
-# A script that takes longer hangs. Reason: each takes some twenty seconds, half of them imports.
-FLOW_S_MAX = 300
-
 
 # Scripts that run at once. Reason: half of each is waiting and half is imports.
 SCRIPTS_AT_ONCE = 3
@@ -36,28 +28,14 @@ NAMES = [
 def scripts(tmp_path_factory):
     """All scripts, some at once against one platform: what each printed last, as a future."""
     folder = tmp_path_factory.mktemp("estimators")
-    (folder / "config.yaml").write_text(SDK_CONFIG)
     with hosting.up(folder / "data") as server, ThreadPoolExecutor(SCRIPTS_AT_ONCE) as pool:
         server.ready()
-        environment = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(folder),
-            "PYTHONPATH": str(FLOWS / "quick"),
-            "SAGEMAKER_USER_CONFIG_OVERRIDE": str(folder / "config.yaml"),
-            "SAGEMAKER_SUPPRESS_V2_WARNING": "1",
-            **hosting.environment(server),
-        }
 
-        def run(python, name, *arguments):
-            command = [python, FLOWS / f"{name}.py", *arguments, hosting.ROLE]
-            done = subprocess.run(
-                command, env=environment, cwd=folder, capture_output=True, text=True, timeout=FLOW_S_MAX
-            )
-            assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
-            return json.loads(done.stdout.strip().splitlines()[-1])
+        def submit(name, *arguments, python=sys.executable):
+            return pool.submit(hosting.run_flow, server, folder, name, *arguments, hosting.ROLE, python=python)
 
-        futures = {name: pool.submit(run, sys.executable, "v2_estimators", name) for name in NAMES}
-        futures["v3"] = pool.submit(run, harness.ROOT / ".venv-v3" / "bin" / "python", "v3_trainer")
+        futures = {name: submit("v2_estimators", name) for name in NAMES}
+        futures["v3"] = submit("v3_trainer", python=harness.ROOT / ".venv-v3" / "bin" / "python")
         yield futures
         for future in futures.values():
             future.cancel()

@@ -1,10 +1,6 @@
 """The SageMaker Python SDK, second and third line: scripts as users write them, in a process of their own that knows
 nothing but the environment variables. Only the naps of the SDKs' polling loops are shortened (flows/quick)."""
 
-import json
-import os
-import pathlib
-import subprocess
 import sys
 
 import numpy as np
@@ -12,19 +8,6 @@ import pytest
 
 import harness
 import hosting
-
-FLOWS = pathlib.Path(__file__).parent / "flows"
-
-# A script that takes longer hangs. Reason: each takes some ten seconds, half of them imports.
-FLOW_S_MAX = 300
-
-# What the SDKs need to be told beside the address: their own STS and telemetry clients do not honour it.
-SDK_CONFIG = """SchemaVersion: '1.0'
-SageMaker:
-  PythonSDK:
-    Modules:
-      TelemetryOptOut: true
-"""
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +17,6 @@ def files(booster, cancer, tmp_path_factory):
     archive = harness.archive(harness.save(booster, folder / "model"), folder / "model.tar.gz")
     rows = np.nan_to_num(cancer[0][:20])
     np.save(folder / "rows.npy", rows)
-    (folder / "config.yaml").write_text(SDK_CONFIG)
     import xgboost
 
     return folder, archive, booster.predict(xgboost.DMatrix(rows))
@@ -46,26 +28,8 @@ def flow(platform, files):
 
     def run(name, python=sys.executable):
         folder, archive, _ = files
-        environment = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(folder),
-            "PYTHONPATH": str(FLOWS / "quick"),
-            "SAGEMAKER_USER_CONFIG_OVERRIDE": str(folder / "config.yaml"),
-            "SAGEMAKER_SUPPRESS_V2_WARNING": "1",
-            **hosting.environment(platform.server),
-        }
-        done = subprocess.run(
-            [python, FLOWS / f"{name}.py", archive, folder / "rows.npy", hosting.ROLE],
-            env=environment,
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=FLOW_S_MAX,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        # Behind the SDK's own marks of progress.
-        last = done.stdout.strip().splitlines()[-1]
-        return json.loads(last[last.index("{") :])
+        arguments = [archive, folder / "rows.npy", hosting.ROLE]
+        return hosting.run_flow(platform.server, folder, name, *arguments, python=python)
 
     return run
 

@@ -4,9 +4,7 @@ can be stopped at any time, and that no end of the server loses it."""
 import datetime
 import json
 import os
-import pathlib
 import signal
-import subprocess
 import sys
 
 import numpy as np
@@ -16,7 +14,6 @@ import harness
 import hosting
 import training
 from endpoints import refused
-from test_sdk_flows import FLOW_S_MAX, SDK_CONFIG
 from training import ARN, BUCKET, FLAGS, GROUP, channel, is_running, statuses
 
 SAVE = "(model / 'weights').write_text('w')"
@@ -38,21 +35,7 @@ def sdk_flow(tmp_path):
     """Runs a script of the SDK against a server; gives the last line that it printed, parsed."""
 
     def run(server, name, *arguments):
-        flows = pathlib.Path(__file__).parent / "flows"
-        (tmp_path / "config.yaml").write_text(SDK_CONFIG)
-        environment = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(tmp_path),
-            "PYTHONPATH": str(flows / "quick"),
-            "SAGEMAKER_USER_CONFIG_OVERRIDE": str(tmp_path / "config.yaml"),
-            "SAGEMAKER_SUPPRESS_V2_WARNING": "1",
-            **hosting.environment(server),
-        }
-        command = [sys.executable, flows / f"{name}.py", *arguments]
-        done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=FLOW_S_MAX)
-        assert done.returncode == 0, done.stdout + done.stderr
-        last = done.stdout.strip().splitlines()[-1]
-        return json.loads(last[last.index("{") :])
+        return hosting.run_flow(server, tmp_path, name, *arguments)
 
     return run
 
