@@ -2,11 +2,12 @@
 by `clary transform`.
 """
 
+import functools
 import pathlib
 import statistics
-import subprocess
 import tempfile
 
+import _common
 import harness
 import numpy as np
 from sklearn.cluster import KMeans
@@ -14,11 +15,7 @@ from sklearn.datasets import load_digits
 
 ALGORITHM = "kmeans"
 SEEDS = range(5)
-
-
-def run(command):
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+line = functools.partial(_common.line, ALGORITHM)
 
 
 def distances(folder, train, rows, settings):
@@ -26,31 +23,12 @@ def distances(folder, train, rows, settings):
     folder = pathlib.Path(folder)
     (folder / "train.csv").write_text(harness.to_csv(train))
     (folder / "rows.csv").write_text(harness.to_csv(rows))
-    command = [harness.program("clary-train"), ALGORITHM, "--content-type", "text/csv;label_size=0"]
-    command += ["--train", folder / "train.csv", "--out", folder / "model"]
-    for name, value in ({"feature_dim": train.shape[1]} | settings).items():
-        command += ["--set", f"{name}={value}"]
-    run(command)
-    command = [harness.program("clary"), "transform", "--model", folder / "model/model.tar.gz"]
-    command += ["--input", folder / "rows.csv", "--output", folder / "answers"]
-    command += ["--content-type", "text/csv", "--accept", "text/csv", "--split-type", "Line", "--assemble-with", "Line"]
-    run(command)
-    answers = folder / "answers/rows.csv.out"
-    nearest, distance = np.loadtxt(answers, delimiter=",", ndmin=2).T
-    answers.unlink()
+    settings = {"feature_dim": train.shape[1]} | settings
+    archive, _ = _common.train(
+        ALGORITHM, folder / "model", "text/csv;label_size=0", {"train": folder / "train.csv"}, settings
+    )
+    nearest, distance = np.loadtxt(_common.answers(archive, folder / "rows.csv"), delimiter=",", ndmin=2).T
     return nearest, distance
-
-
-def line(data, metric, ours, reference, bar, passed):
-    return {
-        "algorithm": ALGORITHM,
-        "data": data,
-        "metric": metric,
-        "ours": float(ours),
-        "reference": float(reference),
-        "bar": bar,
-        "passed": bool(passed),
-    }
 
 
 def digits(folder):

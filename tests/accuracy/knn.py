@@ -6,9 +6,9 @@ labels are the numbers of its rows tells which neighbours it found.
 
 import json
 import pathlib
-import subprocess
 import tempfile
 
+import _common
 import harness
 import numpy as np
 from sklearn.datasets import load_diabetes, load_digits
@@ -42,30 +42,16 @@ class Data:
         self.numbers = np.arange(len(self.train))
 
 
-def run(command):
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
-
-
 def answers(folder, data, labels, settings):
     """Trains on the train rows with these labels; what is answered for the test rows."""
     folder = pathlib.Path(folder)
     (folder / "train.csv").write_text(harness.to_csv(np.column_stack([labels, data.train])))
     (folder / "rows.csv").write_text(harness.to_csv(data.test))
     settings = {"feature_dim": data.train.shape[1], "sample_size": len(data.train), "k": 5} | settings
-    command = [harness.program("clary-train"), ALGORITHM, "--content-type", "text/csv"]
-    command += ["--train", folder / "train.csv", "--out", folder / "model"]
-    for name, value in ({"predictor_type": "classifier"} | settings).items():
-        command += ["--set", f"{name}={value}"]
-    run(command)
-    command = [harness.program("clary"), "transform", "--model", folder / "model/model.tar.gz"]
-    command += ["--input", folder / "rows.csv", "--output", folder / "answers", "--content-type", "text/csv"]
-    command += ["--accept", "application/jsonlines; verbose=true", "--split-type", "Line", "--assemble-with", "Line"]
-    run(command)
-    path = folder / "answers/rows.csv.out"
-    found = [json.loads(text) for text in path.read_text().splitlines()]
-    path.unlink()
-    return found
+    settings = {"predictor_type": "classifier"} | settings
+    archive, _ = _common.train(ALGORITHM, folder / "model", "text/csv", {"train": folder / "train.csv"}, settings)
+    lines = _common.answers(archive, folder / "rows.csv", accept="application/jsonlines; verbose=true")
+    return [json.loads(line) for line in lines]
 
 
 def predicted(found):
@@ -81,16 +67,8 @@ def neighbours(folder, data, settings):
     return np.array([answer["labels"] for answer in found]).astype(int)
 
 
-def line(data, metric, ours, reference, bar, passed):
-    return {
-        "algorithm": ALGORITHM,
-        "data": data.name,
-        "metric": metric,
-        "ours": float(ours),
-        "reference": float(reference),
-        "bar": bar,
-        "passed": bool(passed),
-    }
+def line(data, *rest):
+    return _common.line(ALGORITHM, data.name, *rest)
 
 
 def same_distance(data, found, exact):

@@ -3,14 +3,14 @@ scikit-learn's variational LDA on the same documents. Where gensim is installed 
 beside gensim's own LdaModel.
 """
 
+import functools
 import importlib.util
 import json
 import pathlib
 import re
-import subprocess
 import tempfile
 
-import harness
+import _common
 import numpy as np
 from safetensors.numpy import load_file
 from scipy.optimize import linear_sum_assignment
@@ -18,12 +18,7 @@ from sklearn.decomposition import LatentDirichletAllocation
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, CountVectorizer
 
 ALGORITHM = "lda"
-
-
-def run(command):
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
-    return done.stdout
+line = functools.partial(_common.line, ALGORITHM)
 
 
 def bars(topics, count, seed):
@@ -43,21 +38,13 @@ def trained(folder, train, test, topics):
     folder = pathlib.Path(folder)
     for name, counts in [("train", train), ("test", test)]:
         np.savetxt(folder / f"{name}.csv", counts, fmt="%d", delimiter=",")
-    command = [harness.program("clary-train"), ALGORITHM, "--content-type", "text/csv;label_size=0"]
-    command += ["--train", folder / "train.csv", "--test", folder / "test.csv", "--out", folder / "model"]
     settings = {"num_topics": topics, "feature_dim": train.shape[1], "mini_batch_size": len(train)}
-    for name, value in settings.items():
-        command += ["--set", f"{name}={value}"]
-    likelihood = float(re.search(r"test pwll <score>=(\S+)", run(command)).group(1))
-    archive = folder / "model/model.tar.gz"
-    run(["tar", "-xzf", archive, "-C", folder / "model"])
-    tensors = load_file(folder / "model/model.safetensors")
-    command = [harness.program("clary"), "transform", "--model", archive, "--input", folder / "test.csv"]
-    command += ["--output", folder / "answers", "--content-type", "text/csv", "--accept", "application/jsonlines"]
-    run([*command, "--split-type", "Line", "--assemble-with", "Line"])
-    answers = folder / "answers/test.csv.out"
-    mixtures = np.array([json.loads(line)["topic_mixture"] for line in answers.read_text().splitlines()])
-    answers.unlink()
+    channels = {name: folder / f"{name}.csv" for name in ("train", "test")}
+    archive, printed = _common.train(ALGORITHM, folder / "model", "text/csv;label_size=0", channels, settings)
+    likelihood = float(re.search(r"test pwll <score>=(\S+)", printed).group(1))
+    tensors = load_file(_common.member(archive, "model.safetensors", folder))
+    lines = _common.answers(archive, folder / "test.csv", accept="application/jsonlines")
+    mixtures = np.array([json.loads(line)["topic_mixture"] for line in lines])
     return tensors["alpha"], tensors["beta"], likelihood, mixtures
 
 
@@ -74,18 +61,6 @@ def variational(counts, topics, beta):
     model = LatentDirichletAllocation(topics, max_iter=30, random_state=0).fit(counts)
     found = model.components_ / model.components_.sum(axis=1, keepdims=True)
     return matched(found, beta)[1].mean()
-
-
-def line(data, metric, ours, reference, bar, passed):
-    return {
-        "algorithm": ALGORITHM,
-        "data": data,
-        "metric": metric,
-        "ours": float(ours),
-        "reference": float(reference),
-        "bar": bar,
-        "passed": bool(passed),
-    }
 
 
 def recovery(folder):

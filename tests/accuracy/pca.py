@@ -1,9 +1,10 @@
 """The bars of pca on the digits, beside scikit-learn on the same rows: what share of the variance ten components keep."""
 
+import functools
 import pathlib
-import subprocess
 import tempfile
 
+import _common
 import harness
 import numpy as np
 from sagemaker.amazon.common import write_numpy_to_dense_tensor
@@ -13,22 +14,16 @@ from sklearn.decomposition import PCA
 
 K = 10
 SEEDS = range(5)
+line = functools.partial(_common.line, "pca", f"digits, k = {K}")
 # Of the one-pass sketch: extra_components, and the least share that its ten components keep, on the mean of the seeds.
 SKETCHES = [("-1", 0.602, 0.58), ("54", 0.678, 0.66), ("200", 0.718, 0.71), ("1000", 0.735, 0.73)]
 
 
 def train(folder, source, content_type, **settings):
     """The tensors of what `clary-train` makes of a file."""
-    command = [harness.program("clary-train"), "pca", "--train", source, "--content-type", content_type]
-    command += ["--out", folder / "model"]
     settings = {"feature_dim": 64, "mini_batch_size": 500, "num_components": K} | settings
-    for name, value in settings.items():
-        command += ["--set", f"{name}={value}"]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
-    with harness.tarfile.open(folder / "model/model.tar.gz") as archive:
-        archive.extract("model.safetensors", folder, filter="data")
-    return load_file(folder / "model.safetensors")
+    archive, _ = _common.train("pca", folder / "model", content_type, {"train": source}, settings)
+    return load_file(_common.member(archive, "model.safetensors", folder))
 
 
 def record_io(path, rows):
@@ -41,18 +36,6 @@ def share(rows, vectors):
     """Of the rows' variance, what the components keep."""
     centred = rows - rows.mean(axis=0)
     return float(((centred @ vectors.astype(np.float64)) ** 2).sum() / (centred**2).sum())
-
-
-def line(metric, ours, reference, bar, passed):
-    return {
-        "algorithm": "pca",
-        "data": f"digits, k = {K}",
-        "metric": metric,
-        "ours": float(ours),
-        "reference": reference,
-        "bar": bar,
-        "passed": bool(passed),
-    }
 
 
 def regular(folder, source, rows):

@@ -3,10 +3,11 @@
 The scores are those of the artifact, by `clary transform`; the rows are those it was trained on, as is usual for anomalies.
 """
 
+import functools
 import pathlib
-import subprocess
 import tempfile
 
+import _common
 import harness
 import numpy as np
 from sklearn.datasets import load_breast_cancer
@@ -14,14 +15,10 @@ from sklearn.ensemble import IsolationForest
 from sklearn.metrics import roc_auc_score
 
 SEEDS = range(5)
+line = functools.partial(_common.line, "randomcutforest")
 SAMPLINGS = ["partition", "independent"]
 # The area that the package `rrcf` reaches by CoDisp on the first data set, 100 trees of 256 rows.
 RRCF_AREA = 0.958
-
-
-def run(command):
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
 
 
 def scores(rows, **settings):
@@ -30,33 +27,16 @@ def scores(rows, **settings):
         folder = pathlib.Path(folder)
         source = folder / "rows.csv"
         source.write_text(harness.to_csv(rows))
-        command = [harness.program("clary-train"), "randomcutforest", "--train", source]
-        command += ["--content-type", "text/csv;label_size=0", "--out", folder / "model"]
-        for name, value in ({"feature_dim": rows.shape[1]} | settings).items():
-            command += ["--set", f"{name}={value}"]
-        run(command)
-        command = [harness.program("clary"), "transform", "--model", folder / "model/model.tar.gz"]
-        command += ["--input", source, "--output", folder / "answers"]
-        command += ["--content-type", "text/csv", "--accept", "text/csv"]
-        run(command + ["--split-type", "Line", "--assemble-with", "Line"])
-        return np.loadtxt(folder / "answers/rows.csv.out")
+        settings = {"feature_dim": rows.shape[1]} | settings
+        archive, _ = _common.train(
+            "randomcutforest", folder / "model", "text/csv;label_size=0", {"train": source}, settings
+        )
+        return np.loadtxt(_common.answers(archive, source))
 
 
 def isolation(rows, anomalies, rows_per_tree):
     forest = IsolationForest(n_estimators=100, max_samples=min(rows_per_tree, len(rows)), random_state=0)
     return roc_auc_score(anomalies, -forest.fit(rows).score_samples(rows))
-
-
-def line(data, metric, ours, reference, bar, passed):
-    return {
-        "algorithm": "randomcutforest",
-        "data": data,
-        "metric": metric,
-        "ours": float(ours),
-        "reference": reference,
-        "bar": bar,
-        "passed": bool(passed),
-    }
 
 
 def tumours():

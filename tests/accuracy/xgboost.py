@@ -1,9 +1,7 @@
 """XGBoost beside its own Python package, of the same library version: quality on three data sets, and models exchanged both
 ways, through the artifact that `clary-train` writes and `clary transform` serves."""
 
-import json
 import pathlib
-import subprocess
 import tempfile
 
 import numpy as np
@@ -11,6 +9,7 @@ import xgboost
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
 from sklearn.metrics import roc_auc_score
 
+import _common
 import harness
 
 # The library of the Python package, so that both sides of a comparison are the same version.
@@ -18,11 +17,6 @@ SAME_LIBRARY = pathlib.Path(xgboost.__file__).parent / "lib/libxgboost.so"
 CANCER = {"objective": "binary:logistic", "max_depth": 4, "eta": 0.2, "num_round": 50}
 DIABETES = {"max_depth": 3, "eta": 0.1, "num_round": 100, "tree_method": "exact"}
 DIGITS = {"objective": "multi:softprob", "num_class": 10, "max_depth": 6, "eta": 0.3, "num_round": 50}
-
-
-def run(*command):
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{command}:\n{done.stdout}\n{done.stderr}"
 
 
 def load(name):
@@ -41,24 +35,17 @@ def standardised(x, held):
 def fit(folder, x, y, settings):
     """clary-train's artifact."""
     (folder / "train.csv").write_text(harness.to_csv(np.column_stack([y, x])))
-    command = [harness.program("clary-train"), "xgboost", "--train", folder / "train.csv", "--content-type", "text/csv"]
-    command += ["--out", folder / "out", "--xgboost-lib", SAME_LIBRARY]
-    for setting, value in settings.items():
-        command += ["--set", f"{setting}={value}"]
-    run(*command)
-    return folder / "out/model.tar.gz"
+    archive, _ = _common.train(
+        "xgboost", folder / "out", "text/csv", {"train": folder / "train.csv"}, settings, "--xgboost-lib", SAME_LIBRARY
+    )
+    return archive
 
 
 def answers(folder, artifact, rows):
     """What the artifact answers by batch transform."""
     (folder / "rows.csv").write_text(harness.to_csv(rows))
-    run(
-        *(harness.program("clary"), "transform", "--model", artifact, "--input", folder / "rows.csv"),
-        *("--output", folder / "answers", "--content-type", "text/csv", "--split-type", "Line"),
-        *("--assemble-with", "Line", "--accept", "text/csv"),
-    )
-    lines = (folder / "answers/rows.csv.out").read_text().split("\n")
-    return np.array([[float(cell) for cell in line.split(",")] for line in lines if line]).squeeze()
+    lines = _common.answers(artifact, folder / "rows.csv")
+    return np.array([[float(cell) for cell in line.split(",")] for line in lines]).squeeze()
 
 
 def reference(x, y, settings):
@@ -111,15 +98,7 @@ BARS = {
 
 def line(data, metric, ours, theirs, kind):
     bar, is_met = BARS[kind]
-    return {
-        "algorithm": "xgboost",
-        "data": data,
-        "metric": metric,
-        "ours": float(ours),
-        "reference": float(theirs),
-        "bar": bar,
-        "passed": bool(is_met(ours, theirs)),
-    }
+    return _common.line("xgboost", data, metric, ours, theirs, bar, is_met(ours, theirs))
 
 
 def said(settings):
@@ -161,11 +140,8 @@ def exchange(folder, data, settings, form):
     random = np.random.default_rng(0)
     x, held_x = (np.where(random.random(part.shape) < 0.1, np.nan, part).astype(np.float32) for part in (x, held_x))
     artifact = fit(folder, x, y, {**settings, "model_format": form})
-    unpacked = folder / "unpacked"
-    unpacked.mkdir()
-    run("tar", "xzf", artifact, "-C", unpacked)
     loaded = xgboost.Booster()
-    loaded.load_model(bytearray((unpacked / "xgboost-model").read_bytes()))
+    loaded.load_model(bytearray(_common.member(artifact, "xgboost-model", folder).read_bytes()))
     matrix = xgboost.DMatrix(held_x)
     difference = relative(answers(folder, artifact, held_x), loaded.predict(matrix))
     yield exchanged(data, f"{said(settings)}, our {form} in XGBoost", difference)
@@ -180,15 +156,8 @@ def relative(ours, theirs):
 
 
 def exchanged(data, what, difference):
-    return {
-        "algorithm": "xgboost",
-        "data": f"{data}, {what}",
-        "metric": "greatest difference",
-        "ours": float(difference),
-        "reference": 0.0,
-        "bar": "at most 1e-6",
-        "passed": bool(difference <= 1e-6),
-    }
+    bar = "at most 1e-6"
+    return _common.line("xgboost", f"{data}, {what}", "greatest difference", difference, 0.0, bar, difference <= 1e-6)
 
 
 def table():
@@ -202,6 +171,3 @@ def table():
                 lines += exchange(pathlib.Path(folder), data, settings, form)
     return lines
 
-
-if __name__ == "__main__":
-    print(json.dumps(table(), indent=1))
