@@ -73,7 +73,7 @@ impl TrainingJobs {
         });
         if let Some((record, state)) = changed.await? {
             self.tell(event::changed(&record, &state)).await;
-            self.signal(&state.id, Stop::Stop);
+            self.tasks.signal(&state.id, Stop::Stop);
         }
         Ok(())
     }

@@ -33,18 +33,18 @@ mod settle;
 mod state;
 mod status;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use rusqlite::Connection;
 use serde_json::Value;
 use telemetry::Telemetry;
 use tokio::runtime::Runtime;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::Semaphore;
 use training::Stop;
 
-use super::jobs::JobStatus;
+use super::jobs::{JobStatus, JobTasks};
 use super::record::{self, Kind};
 use super::{Control, StateError};
 use crate::buckets::Buckets;
@@ -90,19 +90,7 @@ pub struct TrainingJobs {
     /// Of the jobs' folders.
     folder: PathBuf,
     turns: Semaphore,
-    tasks: Mutex<Tasks>,
-    /// A task has ended.
-    ended: Notify,
-}
-
-#[derive(Debug)]
-struct Tasks {
-    /// Where the engine runs; `None` once that is over.
-    runtime: Option<Runtime>,
-    /// Nothing begins any more.
-    is_suspended: bool,
-    /// By the jobs' ids, whom to tell to stop: a name that is free again may be another's.
-    stops: HashMap<String, watch::Sender<Stop>>,
+    tasks: Arc<JobTasks<Stop>>,
 }
 
 impl TrainingJobs {
@@ -115,6 +103,7 @@ impl TrainingJobs {
         let folder = parts.data.join("training");
         let (kept, place) = (open.iter().map(|(_, state)| state.id.clone()).collect(), folder.clone());
         rt::blocking(move || folders::clean(&place, &kept)).await?;
+        let tasks = JobTasks::new(control.runtime.clone(), parts.runtime);
         let jobs = Arc::new(Self {
             control,
             buckets: parts.buckets,
@@ -125,12 +114,7 @@ impl TrainingJobs {
             limits: parts.limits,
             inherited: parts.inherited,
             folder,
-            tasks: Mutex::new(Tasks {
-                runtime: Some(parts.runtime),
-                is_suspended: false,
-                stops: HashMap::new(),
-            }),
-            ended: Notify::new(),
+            tasks,
         });
         for (name, state) in open {
             let is_stopping = state.status == JobStatus::Stopping;
@@ -141,50 +125,13 @@ impl TrainingJobs {
 
     /// Ends all tasks for now: the next start goes on with their jobs.
     pub async fn suspend(&self) {
-        self.tasks().is_suspended = true;
-        loop {
-            let ended = self.ended.notified();
-            tokio::pin!(ended);
-            // From here on no end is missed.
-            ended.as_mut().enable();
-            {
-                let tasks = self.tasks();
-                if tasks.stops.is_empty() {
-                    break;
-                }
-                for stop in tasks.stops.values() {
-                    stop.send_replace(Stop::Suspend);
-                }
-            }
-            ended.await;
-        }
-        if let Some(runtime) = self.tasks().runtime.take() {
-            runtime.shutdown_background();
-        }
+        self.tasks.suspend(Stop::Suspend).await;
     }
 
     /// Starts the task of a job, which hears `asked` first.
     fn begin(self: &Arc<Self>, name: String, id: String, asked: Stop) {
-        let (stop, stopped) = watch::channel(asked);
-        let mut tasks = self.tasks();
-        // A server that is about to end leaves the job to the next one.
-        if tasks.is_suspended {
-            return;
-        }
-        tasks.stops.insert(id.clone(), stop);
         let jobs = Arc::clone(self);
-        self.control.runtime.spawn(async move {
-            Arc::clone(&jobs).run(name, stopped).await;
-            jobs.tasks().stops.remove(&id);
-            jobs.ended.notify_waiters();
-        });
-    }
-
-    /// Tells the task of the job of this id to stop; one that has ended does not hear it.
-    fn signal(&self, id: &str, stop: Stop) {
-        if let Some(task) = self.tasks().stops.get(id) {
-            task.send_replace(stop);
-        }
+        self.tasks.begin(id, asked, |stop| jobs.run(name, stop));
     }
 
     /// Writes an event beside those of endpoints; the next one comes after it.
@@ -196,19 +143,6 @@ impl TrainingJobs {
     /// The folder of the job of this id.
     fn folder_of(&self, id: &str) -> PathBuf {
         self.folder.join(id)
-    }
-
-    fn tasks(&self) -> MutexGuard<'_, Tasks> {
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for TrainingJobs {
-    fn drop(&mut self) {
-        // A runtime may not be waited for where others run.
-        if let Some(runtime) = self.tasks().runtime.take() {
-            runtime.shutdown_background();
-        }
     }
 }
 

@@ -270,12 +270,7 @@ impl TrainingJobs {
         let stores = Arc::new(BucketStores(Arc::clone(&self.buckets)));
         let listener: Arc<dyn Listener> = Arc::new(recorder);
         let run = job.run(stores, listener, stop);
-        let run = {
-            let tasks = self.tasks();
-            let runtime = tasks.runtime.as_ref().filter(|_| !tasks.is_suspended);
-            runtime.map(|runtime| runtime.spawn(run))
-        };
-        let Some(run) = run else {
+        let Some(run) = self.tasks.spawn(run) else {
             self.suspended(&record.name).await?;
             return Err(Halt::Suspended);
         };

@@ -69,7 +69,7 @@ impl TransformJobs {
         });
         if let Some((record, state)) = changed.await? {
             self.tell(event::changed(&record, &state)).await;
-            self.signal(&state.id, Stop::Abort);
+            self.tasks.signal(&state.id, Stop::Abort);
         }
         Ok(())
     }

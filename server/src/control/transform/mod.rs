@@ -28,18 +28,18 @@ mod run;
 mod settle;
 mod state;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fs;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use rusqlite::Connection;
 use serde_json::Value;
 use tokio::runtime::Runtime;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::Semaphore;
 use transform::job::Stop;
 
-use super::jobs::JobStatus;
+use super::jobs::{JobStatus, JobTasks};
 use super::record::{self, Kind};
 use super::{Control, StateError};
 use crate::buckets::Buckets;
@@ -78,17 +78,7 @@ pub struct TransformJobs {
     /// Of the journals.
     folder: PathBuf,
     turns: Semaphore,
-    tasks: Mutex<Tasks>,
-    /// A task has ended.
-    ended: Notify,
-}
-
-#[derive(Debug)]
-struct Tasks {
-    /// `None` once jobs are suspended: nothing begins any more.
-    runtime: Option<Runtime>,
-    /// By the jobs' ids, whom to tell to stop: a name that is free again may be another's.
-    stops: HashMap<String, watch::Sender<Stop>>,
+    tasks: Arc<JobTasks<Stop>>,
 }
 
 impl TransformJobs {
@@ -105,6 +95,7 @@ impl TransformJobs {
         let folder = parts.data.join("transform");
         let (kept, place) = (open.iter().map(|(_, id)| id.clone()).collect(), folder.clone());
         rt::blocking(move || clean(&place, &kept)).await?;
+        let tasks = JobTasks::new(control.runtime.clone(), parts.runtime);
         let jobs = Arc::new(Self {
             control,
             buckets: parts.buckets,
@@ -112,8 +103,7 @@ impl TransformJobs {
             metrics: parts.metrics,
             folder,
             turns: Semaphore::new(TRANSFORM_JOBS_AT_ONCE),
-            tasks: Mutex::new(Tasks { runtime: Some(parts.runtime), stops: HashMap::new() }),
-            ended: Notify::new(),
+            tasks,
         });
         for (name, id) in open {
             jobs.begin(name, id);
@@ -123,51 +113,13 @@ impl TransformJobs {
 
     /// Ends all tasks for now: the next start goes on with their jobs.
     pub async fn suspend(&self) {
-        // Nothing begins from here on; what runs, ends where it runs.
-        let runtime = self.tasks().runtime.take();
-        loop {
-            let ended = self.ended.notified();
-            tokio::pin!(ended);
-            // From here on no end is missed.
-            ended.as_mut().enable();
-            {
-                let tasks = self.tasks();
-                if tasks.stops.is_empty() {
-                    break;
-                }
-                for stop in tasks.stops.values() {
-                    stop.send_replace(Stop::Suspend);
-                }
-            }
-            ended.await;
-        }
-        if let Some(runtime) = runtime {
-            runtime.shutdown_background();
-        }
+        self.tasks.suspend(Stop::Suspend).await;
     }
 
     /// Starts the task of a job.
     fn begin(self: &Arc<Self>, name: String, id: String) {
-        let (stop, stopped) = watch::channel(Stop::Run);
-        let mut tasks = self.tasks();
-        // A server that is about to end leaves the job to the next one.
-        if tasks.runtime.is_none() {
-            return;
-        }
-        tasks.stops.insert(id.clone(), stop);
         let jobs = Arc::clone(self);
-        self.control.runtime.spawn(async move {
-            Arc::clone(&jobs).run(name, stopped).await;
-            jobs.tasks().stops.remove(&id);
-            jobs.ended.notify_waiters();
-        });
-    }
-
-    /// Tells the task of the job of this id to stop; one that has ended does not hear it.
-    fn signal(&self, id: &str, stop: Stop) {
-        if let Some(task) = self.tasks().stops.get(id) {
-            task.send_replace(stop);
-        }
+        self.tasks.begin(id, Stop::Run, |stop| jobs.run(name, stop));
     }
 
     /// Writes an event beside those of endpoints; the next one comes after it.
@@ -179,19 +131,6 @@ impl TransformJobs {
     /// The journal of the job of this id.
     fn journal(&self, id: &str) -> PathBuf {
         self.folder.join(format!("{id}.jsonl"))
-    }
-
-    fn tasks(&self) -> MutexGuard<'_, Tasks> {
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for TransformJobs {
-    fn drop(&mut self) {
-        // A runtime may not be waited for where others run.
-        if let Some(runtime) = self.tasks().runtime.take() {
-            runtime.shutdown_background();
-        }
     }
 }
 

@@ -123,7 +123,7 @@ impl TransformJobs {
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, Halt> {
-        let Some(task) = self.tasks().runtime.as_ref().map(|runtime| runtime.spawn(work)) else {
+        let Some(task) = self.tasks.spawn(work) else {
             return Err(Halt::Asked(Stop::Suspend));
         };
         task.await.map_err(|error| {
