@@ -9,7 +9,7 @@ use estimator::{
     Channel, Checkpoints, Estimator, InputMode, NativeLibraries, Resources, Selection, TrainError,
 };
 
-use crate::contract::{content_type_of, is_incremental};
+use crate::contract::content_type_of;
 use crate::split::{Amount, By, Column, Split};
 use crate::{by_hand, download, machine};
 
@@ -166,7 +166,7 @@ impl Arguments {
         let train = self.train.as_deref().ok_or_else(|| missing("--train"))?;
         let out = self.out.clone().ok_or_else(|| missing("--out"))?;
         let (hyperparameters, split) = (self.hyperparameters()?, self.split()?);
-        if self.model.is_some() && !is_incremental(estimator) {
+        if self.model.is_some() && !estimator.is_incremental {
             let name = estimator.name;
             return Err(TrainError::client(format!("--model: {name} does not go on from an earlier model")));
         }

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use estimator::{Channel, Checkpoints, Estimator, TrainError};
 
 use self::channels::MODEL_CHANNEL;
-pub(crate) use self::channels::{content_type_of, is_incremental};
+pub(crate) use self::channels::content_type_of;
 pub(crate) use self::hosts::Hosts;
 
 /// What the base folder is unless `SAGEMAKER_BASE_DIR` says.

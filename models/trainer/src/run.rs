@@ -38,7 +38,16 @@ mod tests {
 
     fn estimator(fit: fn(&Job) -> Result<Fitted, TrainError>, is_distributed: bool) -> Estimator {
         let default_content_type = "text/csv";
-        Estimator { name: "pca", table: &[], channels: &[], default_content_type, is_distributed, fit }
+        Estimator {
+            name: "pca",
+            table: &[],
+            channels: &[],
+            default_content_type,
+            is_distributed,
+            is_incremental: false,
+            takes_parquet: false,
+            fit,
+        }
     }
 
     #[test]

@@ -17,6 +17,10 @@ pub struct Estimator {
     pub default_content_type: &'static str,
     /// Whether several hosts may train together.
     pub is_distributed: bool,
+    /// Whether it goes on from an earlier model: the channel `model`.
+    pub is_incremental: bool,
+    /// Whether its channels may be Parquet files.
+    pub takes_parquet: bool,
     /// Trains.
     pub fit: fn(&Job) -> Result<Fitted, TrainError>,
 }

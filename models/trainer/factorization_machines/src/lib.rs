@@ -31,6 +31,8 @@ pub const ESTIMATOR: Estimator = Estimator {
     channels: &[channel("train").required(), channel("test").distribution(DistributionRule::FullyReplicated)],
     default_content_type: "application/x-recordio-protobuf",
     is_distributed: true,
+    is_incremental: true,
+    takes_parquet: false,
     fit: fit::fit,
 };
 

@@ -32,5 +32,7 @@ pub const ESTIMATOR: estimator::Estimator = estimator::Estimator {
     channels: table::CHANNELS,
     default_content_type: "application/x-recordio-protobuf",
     is_distributed: true,
+    is_incremental: true,
+    takes_parquet: false,
     fit: fit::fit,
 };

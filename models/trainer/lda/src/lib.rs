@@ -33,6 +33,8 @@ pub const ESTIMATOR: Estimator = Estimator {
     channels: &[channel("train").required(), channel("test")],
     default_content_type: "application/x-recordio-protobuf",
     is_distributed: false,
+    is_incremental: false,
+    takes_parquet: false,
     fit: fit::fit,
 };
 

@@ -39,6 +39,8 @@ pub const ESTIMATOR: Estimator = Estimator {
     ],
     default_content_type: "application/x-recordio-protobuf",
     is_distributed: true,
+    is_incremental: true,
+    takes_parquet: false,
     fit: fit::fit,
 };
 

@@ -40,5 +40,7 @@ pub const ESTIMATOR: Estimator = Estimator {
     channels: table::CHANNELS,
     default_content_type: "application/x-recordio-protobuf",
     is_distributed: true,
+    is_incremental: false,
+    takes_parquet: false,
     fit: fit::fit,
 };

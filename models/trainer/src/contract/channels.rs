@@ -17,17 +17,6 @@ pub(super) const MODEL_CHANNEL: &str = "model";
 /// The content type of that channel, if it has one.
 const MODEL_CONTENT_TYPE: &str = "application/x-sagemaker-model";
 
-/// The algorithms that go on from an earlier model.
-const INCREMENTAL: &[&str] = &["xgboost", "linear-learner", "factorization-machines", "kmeans"];
-
-/// The algorithms whose channels may be Parquet.
-const PARQUET: &[&str] = &["xgboost"];
-
-/// Whether `estimator` goes on from an earlier model.
-pub(crate) fn is_incremental(estimator: &Estimator) -> bool {
-    INCREMENTAL.contains(&estimator.name)
-}
-
 /// The channels that are below `data`, by name, as `described` says; as one of so many hosts.
 pub(super) fn read(
     data: &Path,
@@ -73,7 +62,7 @@ fn check_known(name: &str, described: &Map<String, Value>, estimator: &Estimator
     if estimator.channel(name).is_some() {
         return Ok(());
     }
-    if name != MODEL_CHANNEL || !is_incremental(estimator) {
+    if name != MODEL_CHANNEL || !estimator.is_incremental {
         let known: Vec<&str> = estimator.channels.iter().map(|rule| rule.name).collect();
         return Err(TrainError::client(format!(
             "unknown channel {name:?}: expected {} with {}",
@@ -133,16 +122,15 @@ pub(crate) fn content_type_of(
     let name = rule.name;
     let parsed = training_content_type(content_type, rule.labels)
         .map_err(|error| TrainError::client(format!("channel {name}: {error}")))?;
-    let takes_parquet = PARQUET.contains(&estimator.name);
     let is_known = match parsed {
         TrainingContent::Records(content_type) => rule.formats.contains(&content_type.format),
-        TrainingContent::Parquet => takes_parquet,
+        TrainingContent::Parquet => estimator.takes_parquet,
     };
     if is_known {
         return Ok(parsed);
     }
     let mut known: Vec<&str> = rule.formats.iter().map(|format| media_type(*format)).collect();
-    known.extend(takes_parquet.then_some("application/x-parquet"));
+    known.extend(estimator.takes_parquet.then_some("application/x-parquet"));
     Err(TrainError::client(format!(
         "channel {name}: expected a content type of {}, found {content_type:?}",
         known.join(", ")
@@ -194,6 +182,8 @@ mod tests {
             channels: rules.leak(),
             default_content_type: "recordio-protobuf",
             is_distributed: true,
+            is_incremental: name != "pca",
+            takes_parquet: false,
             fit,
         }
     }

@@ -31,6 +31,8 @@ pub const ESTIMATOR: Estimator = Estimator {
     channels: &[channel("train").required(), channel("validation")],
     default_content_type: "text/libsvm",
     is_distributed: true,
+    is_incremental: true,
+    takes_parquet: true,
     fit: fit::fit,
 };
 
