@@ -53,10 +53,10 @@ pub(crate) fn fit(job: &Job) -> Result<Fitted, TrainError> {
     let (train, validation) = data::read(job, &values, &plan.budget, plan.layout)?;
     let (read_s, started) = (started.elapsed().as_secs_f64(), Instant::now());
     let seen = Seen { columns: train.columns, warm_up: train.warm_up.clone() };
-    let fitted = if values.given("_kfold").is_some() {
-        fit_folds(job, &values, &library, &plan, train, validation, &seen)
-    } else {
-        fit_one(job, &values, &library, &plan, train, validation, &seen)
+    let run = Run { job, values: &values, library: &library, plan, seen };
+    let fitted = match values.given("_kfold") {
+        Some(_) => run.folds(train, validation),
+        None => run.one(train, validation),
     }?;
     let train_s = started.elapsed().as_secs_f64();
     job.log.info(&format!("time: {read_s:.3} s to read, {train_s:.3} s to train"));
@@ -103,16 +103,6 @@ impl Plan {
         };
         Self { layout, budget }
     }
-
-    fn holding<'a>(&self, job: &'a Job, values: &Hyperparameters, layout: Layout) -> Holding<'a> {
-        Holding {
-            layout,
-            max_bin: self.budget.max_bin,
-            threads: threads(job, values),
-            scratch: &job.resources.scratch,
-            are_times: values.word("objective") == "survival:aft",
-        }
-    }
 }
 
 /// The most nodes whose histograms XGBoost keeps: its own default, `max_cached_hist_node`.
@@ -133,63 +123,85 @@ struct Seen {
     warm_up: Vec<Vec<Option<f32>>>,
 }
 
-/// One model.
-fn fit_one(
-    job: &Job,
-    values: &Hyperparameters,
-    library: &Arc<Library>,
-    plan: &Plan,
-    train: Collected,
-    validation: Option<Collected>,
-    seen: &Seen,
-) -> Result<Fitted, TrainError> {
-    let earlier = Earlier::of(job, values, seen.columns)?;
-    let made_of = made_of(job, values, &train, validation.as_ref())?;
-    let hosts = Hosts::join(library, job)?;
-    let mut watched = vec![Watched::new(library, c"train", train, &plan.holding(job, values, plan.layout))?];
-    if let Some(rows) = validation {
-        let holding = plan.holding(job, values, Layout::Whole);
-        watched.push(Watched::new(library, c"validation", rows, &holding)?);
-    }
-    let mut training = Training::new(job, values, library, &watched, earlier.as_ref())?;
-    training.resume(&made_of)?;
-    training.run(&made_of)?;
-    let manifest = manifest(values, seen, training.metrics());
-    let (file, _) = training.finish(None)?;
-    if let Some(hosts) = hosts {
-        hosts.leave(job)?;
-    }
-    Ok(Fitted { manifest, members: vec![(MODEL_FILE.into(), file)], outputs: Vec::new() })
+/// One training, whichever way it goes.
+struct Run<'a> {
+    job: &'a Job,
+    values: &'a Hyperparameters,
+    library: &'a Arc<Library>,
+    plan: Plan,
+    seen: Seen,
 }
 
-/// A model for each fold.
-fn fit_folds(
-    job: &Job,
-    values: &Hyperparameters,
-    library: &Arc<Library>,
-    plan: &Plan,
-    train: Collected,
-    validation: Option<Collected>,
-    seen: &Seen,
-) -> Result<Fitted, TrainError> {
-    if job.cluster.size() > 1 {
-        return Err(TrainError::client(format!(
-            "hyperparameter _kfold: expected one host, found {}",
-            job.cluster.size()
-        )));
+impl<'a> Run<'a> {
+    /// One model.
+    fn one(&self, train: Collected, validation: Option<Collected>) -> Result<Fitted, TrainError> {
+        let &Self { job, values, library, .. } = self;
+        let earlier = Earlier::of(job, values, self.seen.columns)?;
+        let made_of = made_of(job, values, &train, validation.as_ref())?;
+        let hosts = Hosts::join(library, job)?;
+        let mut watched = vec![Watched::new(library, c"train", train, &self.holding(self.plan.layout))?];
+        if let Some(rows) = validation {
+            watched.push(Watched::new(library, c"validation", rows, &self.holding(Layout::Whole))?);
+        }
+        let mut training = Training::new(job, values, library, &watched, earlier.as_ref())?;
+        training.resume(&made_of)?;
+        training.run(&made_of)?;
+        let manifest = self.manifest(training.metrics());
+        let (file, _) = training.finish(None)?;
+        if let Some(hosts) = hosts {
+            hosts.leave(job)?;
+        }
+        Ok(Fitted { manifest, members: vec![(MODEL_FILE.into(), file)], outputs: Vec::new() })
     }
-    if job.model.is_some() {
-        return Err(TrainError::client(
-            "channel model: expected none with _kfold, which trains each model anew",
-        ));
+
+    /// A model for each fold.
+    fn folds(&self, train: Collected, validation: Option<Collected>) -> Result<Fitted, TrainError> {
+        let &Self { job, values, library, .. } = self;
+        if job.cluster.size() > 1 {
+            return Err(TrainError::client(format!(
+                "hyperparameter _kfold: expected one host, found {}",
+                job.cluster.size()
+            )));
+        }
+        if job.model.is_some() {
+            return Err(TrainError::client(
+                "channel model: expected none with _kfold, which trains each model anew",
+            ));
+        }
+        let all = Watched::new(library, c"train", joined(train, validation)?, &self.holding(Layout::Whole))?;
+        let folded = folds::train(job, values, library, &all)?;
+        let named = |(index, file)| (format!("{MODEL_FILE}-{index}"), file);
+        let members = folded.files.into_iter().enumerate().map(named).collect();
+        let outputs = vec![(PREDICTIONS_FILE.into(), folded.predictions.into_bytes())];
+        Ok(Fitted { manifest: self.manifest(&folded.metrics), members, outputs })
     }
-    let all = joined(train, validation)?;
-    let all = Watched::new(library, c"train", all, &plan.holding(job, values, Layout::Whole))?;
-    let folded = folds::train(job, values, library, &all)?;
-    let named = |(index, file)| (format!("{MODEL_FILE}-{index}"), file);
-    let members = folded.files.into_iter().enumerate().map(named).collect();
-    let outputs = vec![(PREDICTIONS_FILE.into(), folded.predictions.into_bytes())];
-    Ok(Fitted { manifest: manifest(values, seen, &folded.metrics), members, outputs })
+
+    fn holding(&self, layout: Layout) -> Holding<'a> {
+        Holding {
+            layout,
+            max_bin: self.plan.budget.max_bin,
+            threads: threads(self.job, self.values),
+            scratch: &self.job.resources.scratch,
+            are_times: self.values.word("objective") == "survival:aft",
+        }
+    }
+
+    /// What the artifact says of itself.
+    fn manifest(&self, metrics: &[Metric]) -> Manifest {
+        let measured = metrics.iter().filter(|metric| metric.value.is_finite());
+        let hyperparameters = self.values.all_given().map(|(name, value)| (name.into(), json!(value)));
+        Manifest {
+            feature_dim: Some(self.seen.columns),
+            narrow_rows: NarrowRows::Refuse,
+            warm_up: self.seen.warm_up.clone(),
+            hyperparameters: hyperparameters.collect(),
+            metrics: measured
+                .map(|metric| (format!("{}:{}", metric.channel, metric.name), json!(metric.value)))
+                .collect(),
+            created_by: created_by(),
+            ..Manifest::new(Algorithm::Xgboost)
+        }
+    }
 }
 
 /// The rows of both channels.
@@ -234,22 +246,6 @@ fn made_of(
     ];
     made_of.extend(facts.map(|(name, value)| (name.to_owned(), value)));
     Ok(made_of)
-}
-
-/// What the artifact says of itself.
-fn manifest(values: &Hyperparameters, seen: &Seen, metrics: &[Metric]) -> Manifest {
-    let measured = metrics.iter().filter(|metric| metric.value.is_finite());
-    Manifest {
-        feature_dim: Some(seen.columns),
-        narrow_rows: NarrowRows::Refuse,
-        warm_up: seen.warm_up.clone(),
-        hyperparameters: values.all_given().map(|(name, value)| (name.into(), json!(value))).collect(),
-        metrics: measured
-            .map(|metric| (format!("{}:{}", metric.channel, metric.name), json!(metric.value)))
-            .collect(),
-        created_by: created_by(),
-        ..Manifest::new(Algorithm::Xgboost)
-    }
 }
 
 /// The most memory that this process has had, as Linux counts it.
