@@ -3,62 +3,64 @@
 
 use estimator::{Cluster, Hyperparameters, TrainError};
 
-/// Metrics that are better when greater.
-const MAXIMISED: &[&str] = &[
-    "accuracy",
-    "auc",
-    "aucpr",
-    "balanced_accuracy",
-    "f1",
-    "f1_binary",
-    "f1_macro",
-    "map",
-    "ndcg",
-    "precision",
-    "precision_macro",
-    "precision_micro",
-    "r2",
-    "recall",
-    "recall_macro",
-    "recall_micro",
-];
+/// A metric that may be asked for.
+struct Known {
+    name: &'static str,
+    /// Whether greater is better.
+    is_maximised: bool,
+    /// Whether this program, not the library, computes it.
+    is_own: bool,
+}
 
-/// Metrics that are better when smaller.
-const MINIMISED: &[&str] = &[
-    "aft-nloglik",
-    "cox-nloglik",
-    "error",
-    "gamma-deviance",
-    "gamma-nloglik",
-    "interval-regression-accuracy",
-    "logloss",
-    "mae",
-    "mape",
-    "merror",
-    "mlogloss",
-    "mphe",
-    "mse",
-    "poisson-nloglik",
-    "rmse",
-    "rmsle",
-    "tweedie-nloglik",
-];
+impl Known {
+    const fn own(self) -> Self {
+        Self { is_own: true, ..self }
+    }
+}
 
-/// Metrics that this program computes.
-const OWN: &[&str] = &[
-    "accuracy",
-    "balanced_accuracy",
-    "f1",
-    "f1_binary",
-    "f1_macro",
-    "mse",
-    "precision",
-    "precision_macro",
-    "precision_micro",
-    "r2",
-    "recall",
-    "recall_macro",
-    "recall_micro",
+const fn greater(name: &'static str) -> Known {
+    Known { name, is_maximised: true, is_own: false }
+}
+
+const fn less(name: &'static str) -> Known {
+    Known { name, is_maximised: false, is_own: false }
+}
+
+/// All of them, in the order in which they are named to whoever asks for another.
+const METRICS: &[Known] = &[
+    greater("accuracy").own(),
+    greater("auc"),
+    greater("aucpr"),
+    greater("balanced_accuracy").own(),
+    greater("f1").own(),
+    greater("f1_binary").own(),
+    greater("f1_macro").own(),
+    greater("map"),
+    greater("ndcg"),
+    greater("precision").own(),
+    greater("precision_macro").own(),
+    greater("precision_micro").own(),
+    greater("r2").own(),
+    greater("recall").own(),
+    greater("recall_macro").own(),
+    greater("recall_micro").own(),
+    less("aft-nloglik"),
+    less("cox-nloglik"),
+    less("error"),
+    less("gamma-deviance"),
+    less("gamma-nloglik"),
+    less("interval-regression-accuracy"),
+    less("logloss"),
+    less("mae"),
+    less("mape"),
+    less("merror"),
+    less("mlogloss"),
+    less("mphe"),
+    less("mse").own(),
+    less("poisson-nloglik"),
+    less("rmse"),
+    less("rmsle"),
+    less("tweedie-nloglik"),
 ];
 
 /// Own metrics of the positive class, which more than two classes do not have.
@@ -75,14 +77,18 @@ fn base(name: &str) -> &str {
     name.split('@').next().unwrap_or(name).trim_end_matches('-')
 }
 
+fn known(name: &str) -> Option<&'static Known> {
+    METRICS.iter().find(|metric| metric.name == name)
+}
+
 /// Whether greater is better.
 pub(crate) fn is_maximised(name: &str) -> bool {
-    MAXIMISED.contains(&base(name))
+    known(base(name)).is_some_and(|metric| metric.is_maximised)
 }
 
 /// Whether this program, not the library, computes it.
 pub(crate) fn is_own(name: &str) -> bool {
-    OWN.contains(&name)
+    known(name).is_some_and(|metric| metric.is_own)
 }
 
 /// Whether `measured`, a name in the library's line, is the metric `asked` for (the library adds default parameters).
@@ -113,8 +119,9 @@ pub(crate) fn check(name: &str, objective: &str) -> Result<(), TrainError> {
         Err(TrainError::client(format!("hyperparameter eval_metric: expected {expected}, found {name:?}")))
     };
     let base = base(name);
-    if !MAXIMISED.contains(&base) && !MINIMISED.contains(&base) {
-        return refused(&format!("one of {}, {}", MAXIMISED.join(", "), MINIMISED.join(", ")));
+    if known(base).is_none() {
+        let names: Vec<&str> = METRICS.iter().map(|metric| metric.name).collect();
+        return refused(&format!("one of {}", names.join(", ")));
     }
     if name.contains('@') && is_own(base) {
         return refused(&format!("{base} without a parameter"));
@@ -330,7 +337,7 @@ mod tests {
     #[test]
     fn two_hosts_measure_what_one_does() {
         let (margins, labels) = ([2.0, 0.1, -1.0, 0.0, 3.0], [1.0, 0.0, 0.0, 1.0, 1.0]);
-        for name in OWN {
+        for name in METRICS.iter().filter(|metric| metric.is_own).map(|metric| metric.name) {
             let at = |cluster: Cluster| {
                 let rows = if cluster.is_root() { 0..2 } else { 2..5 };
                 super::measure(name, &margins[rows.clone()], &labels[rows], &cluster).expect("both are there")
