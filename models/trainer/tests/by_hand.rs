@@ -3,71 +3,36 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
-use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
-/// A scratch folder with rows in `rows.csv`: label, three features; the label is whether the first two are above 1 together.
-struct Scratch(tempfile::TempDir);
+mod scratch;
 
-impl Scratch {
-    fn new() -> Self {
-        let scratch = Self(tempfile::tempdir().expect("a scratch folder"));
-        scratch.write("rows.csv", &rows(600))
-    }
+use scratch::{Scratch, fail, labelled_csv, succeed};
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
+/// The seed of the rows.
+const SEED: u64 = 7;
 
-    fn write(self, name: &str, text: &str) -> Self {
-        let path = self.path(name);
-        fs::create_dir_all(path.parent().expect("below the folder")).expect("a folder");
-        fs::write(path, text).expect("a file");
-        self
-    }
-
-    fn read(&self, name: &str) -> String {
-        fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
-    }
-
-    fn command(&self, words: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_clary-train"));
-        command.current_dir(self.0.path()).args(words.split_whitespace()).env("CLARY_THREADS", "2");
-        command
-    }
-
-    fn train(&self, words: &str) -> Output {
-        self.command(words).output().expect("the program starts")
-    }
-
-    fn metrics(&self) -> Value {
-        serde_json::from_str(&self.read("out/metrics.json")).expect("JSON")
-    }
+/// A scratch folder with rows in `rows.csv`.
+fn scratch() -> Scratch {
+    let scratch = Scratch::new();
+    scratch.write("rows.csv", &labelled_csv(600, SEED));
+    scratch
 }
 
-fn rows(count: usize) -> String {
-    let mut random = fastrand::Rng::with_seed(7);
-    let mut line = || {
-        let [a, b, c] = [random.f32(), random.f32(), random.f32()];
-        format!("{},{a},{b},{c}\n", u8::from(a + b > 1.0))
-    };
-    (0..count).map(|_| line()).collect()
+fn command(scratch: &Scratch, words: &str) -> Command {
+    let mut command = scratch.command(words.split_whitespace());
+    command.env("CLARY_THREADS", "2");
+    command
 }
 
-#[track_caller]
-fn succeed(output: &Output) -> String {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(output.status.success(), "{}\n{}", text(&output.stdout), text(&output.stderr));
-    text(&output.stdout)
+fn train(scratch: &Scratch, words: &str) -> Output {
+    command(scratch, words).output().expect("the program starts")
 }
 
-#[track_caller]
-fn fail(output: &Output, code: i32, expected: &str) {
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{said}");
-    assert!(said.contains(expected), "{expected:?} is not in {said:?}");
+fn metrics(scratch: &Scratch) -> Value {
+    serde_json::from_str(&scratch.read("out/metrics.json")).expect("JSON")
 }
 
 const LINEAR: &str = "linear-learner --train rows.csv --content-type text/csv --out out --set \
@@ -75,12 +40,13 @@ const LINEAR: &str = "linear-learner --train rows.csv --content-type text/csv --
 
 #[test]
 fn a_holdout_is_measured_by_the_artifact_that_was_written() {
-    let scratch = Scratch::new();
-    let said = succeed(
-        &scratch.train(&format!("{LINEAR} --holdout 0.25 --stratify label --seed 3 --test rows.csv")),
-    );
+    let scratch = scratch();
+    let said = succeed(&train(
+        &scratch,
+        &format!("{LINEAR} --holdout 0.25 --stratify label --seed 3 --test rows.csv"),
+    ));
     assert!(said.contains("\nmetric ") && said.contains("\naccuracy "), "{said}");
-    let metrics = scratch.metrics();
+    let metrics = metrics(&scratch);
     for part in ["train", "held", "test"] {
         assert!(metrics["metrics"][part]["accuracy"].as_f64().expect("measured") > 0.85, "{part}: {metrics}");
     }
@@ -92,44 +58,44 @@ fn a_holdout_is_measured_by_the_artifact_that_was_written() {
 
 #[test]
 fn folds_give_out_of_fold_predictions_and_one_model() {
-    let scratch = Scratch::new();
+    let scratch = scratch();
     for aggregate in ["refit", "best"] {
-        succeed(&scratch.train(&format!("{LINEAR} --folds 3 --aggregate {aggregate}")));
-        let metrics = scratch.metrics();
+        succeed(&train(&scratch, &format!("{LINEAR} --folds 3 --aggregate {aggregate}")));
+        let metrics = metrics(&scratch);
         assert!(metrics["metrics"]["mean"]["auc"].as_f64().expect("measured") > 0.9, "{metrics}");
         let predictions = scratch.read("out/predictions.csv");
         let places: Vec<&str> =
             predictions.lines().skip(1).filter_map(|line| line.split(',').next()).collect();
         assert_eq!(places, (0..600).map(|row| row.to_string()).collect::<Vec<_>>(), "every row once");
     }
-    let output = scratch.train(&format!("{LINEAR} --folds 3 --aggregate ensemble_mean"));
+    let output = train(&scratch, &format!("{LINEAR} --folds 3 --aggregate ensemble_mean"));
     fail(&output, 2, "expected refit or best with linear-learner");
 }
 
 #[test]
 fn clusters_are_measured_without_labels() {
-    let scratch = Scratch::new();
+    let scratch = scratch();
     let words = "kmeans --train rows.csv --content-type text/csv --out out --set k=2 --set feature_dim=4 --holdout 0.2";
-    succeed(&scratch.train(words));
-    assert!(scratch.metrics()["metrics"]["held"]["msd"].as_f64().expect("measured") > 0.0);
+    succeed(&train(&scratch, words));
+    assert!(metrics(&scratch)["metrics"]["held"]["msd"].as_f64().expect("measured") > 0.0);
 }
 
 #[test]
 fn words_that_are_wrong_are_named() {
-    let scratch = Scratch::new();
-    fail(&scratch.train("perceptron"), 64, "unknown word \"perceptron\": expected train, xgboost");
-    fail(&scratch.train("kmeans --rows rows.csv"), 64, "--rows");
-    fail(&scratch.train("kmeans --train rows.csv"), 2, "--out is required");
-    fail(&scratch.train(&format!("{LINEAR} --set rate=1")), 2, "rate");
+    let scratch = scratch();
+    fail(&train(&scratch, "perceptron"), 64, "unknown word \"perceptron\": expected train, xgboost");
+    fail(&train(&scratch, "kmeans --rows rows.csv"), 64, "--rows");
+    fail(&train(&scratch, "kmeans --train rows.csv"), 2, "--out is required");
+    fail(&train(&scratch, &format!("{LINEAR} --set rate=1")), 2, "rate");
     let libsvm = LINEAR.replace("text/csv", "text/libsvm");
-    fail(&scratch.train(&libsvm), 2, "expected a content type of");
+    fail(&train(&scratch, &libsvm), 2, "expected a content type of");
     fail(
-        &scratch.train("pca --train rows.csv --out out --model old"),
+        &train(&scratch, "pca --train rows.csv --out out --model old"),
         2,
         "pca does not go on from an earlier model",
     );
-    assert!(succeed(&scratch.train("--help")).contains("Algorithms: xgboost"));
-    let listed = succeed(&scratch.train("kmeans --list-hyperparameters"));
+    assert!(succeed(&train(&scratch, "--help")).contains("Algorithms: xgboost"));
+    let listed = succeed(&train(&scratch, "kmeans --list-hyperparameters"));
     assert!(listed.contains("\nk: a whole number") || listed.starts_with("k: "), "{listed}");
 }
 
@@ -171,17 +137,17 @@ fn bucket(rows: String) -> String {
 
 #[test]
 fn rows_are_fetched_from_s3() {
-    let scratch = Scratch::new();
-    let endpoint = bucket(rows(300));
+    let scratch = scratch();
+    let endpoint = bucket(labelled_csv(300, SEED));
     let train = |source: &str| {
         let words = LINEAR.replace("--train rows.csv", &format!("--train {source}"));
-        let mut command = scratch.command(&words);
+        let mut command = command(&scratch, &words);
         command.env("AWS_ENDPOINT_URL", &endpoint).env("AWS_REGION", "us-east-1");
         command.env("AWS_ACCESS_KEY_ID", "key").env("AWS_SECRET_ACCESS_KEY", "secret");
         command.output().expect("the program starts")
     };
     succeed(&train("s3://b/data/"));
-    assert!(scratch.metrics()["metrics"]["train"]["accuracy"].as_f64().expect("measured") > 0.8);
+    assert!(metrics(&scratch)["metrics"]["train"]["accuracy"].as_f64().expect("measured") > 0.8);
 }
 
 /// The hosts of one job as processes, each with its own base folder and half of the rows.
@@ -194,7 +160,7 @@ fn hosts(
 ) -> Vec<Child> {
     let names: Vec<String> = (1..=count).map(|host| format!("algo-{host}")).collect();
     let free = TcpListener::bind("127.0.0.1:0").expect("a loopback").local_addr().expect("bound");
-    let all = rows(600);
+    let all = labelled_csv(600, SEED);
     let lines: Vec<&str> = all.lines().collect();
     let start = |(rank, name): (usize, &String)| {
         let base = scratch.path(name);
@@ -220,7 +186,7 @@ fn hosts(
 
 #[test]
 fn two_hosts_train_one_model() {
-    let scratch = Scratch::new();
+    let scratch = scratch();
     let values = json!({"predictor_type": "binary_classifier", "epochs": "3", "mini_batch_size": "50", "feature_dim": "3"});
     for host in hosts("linear-learner", &values, &scratch, 2, None) {
         let output = host.wait_with_output().expect("it ends");
@@ -232,7 +198,7 @@ fn two_hosts_train_one_model() {
 
 #[test]
 fn a_host_that_fails_fails_the_others_with_its_reason() {
-    let scratch = Scratch::new();
+    let scratch = scratch();
     let values = json!({"predictor_type": "binary_classifier", "epochs": "3", "feature_dim": "3"});
     for host in hosts("linear-learner", &values, &scratch, 3, Some(1)) {
         let output = host.wait_with_output().expect("it ends");

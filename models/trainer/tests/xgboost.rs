@@ -4,74 +4,26 @@
 //! The library has to be there (`make native`); `CLARY_SKIP_NATIVE=1` leaves these tests out on machines without one.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 use dmatrix::{DMatrix, Predictions};
 use models::{Artifact, Input, LoadOptions};
 
-/// A scratch folder that stands for `/opt/ml`, and for the user's own.
-struct Scratch(tempfile::TempDir);
+mod scratch;
 
-impl Scratch {
-    fn new() -> Self {
-        Self(tempfile::tempdir().expect("a scratch folder"))
-    }
+use scratch::{Scratch, fail, labelled_csv, succeed};
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn write(&self, name: &str, text: &str) -> &Self {
-        let path = self.path(name);
-        fs::create_dir_all(path.parent().expect("below the folder")).expect("a folder");
-        fs::write(path, text).expect("a file");
-        self
-    }
-
-    fn read(&self, name: &str) -> String {
-        fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
-    }
-
-    fn train(&self, arguments: &[&str]) -> Output {
-        let program = env!("CARGO_BIN_EXE_clary-train");
-        let mut command = Command::new(program);
-        command.current_dir(self.0.path()).args(arguments).env("SAGEMAKER_BASE_DIR", self.0.path());
-        command.output().expect("the program starts")
-    }
+/// Starts the program where the scratch folder stands for `/opt/ml`, and for the user's own.
+fn train(scratch: &Scratch, arguments: &[&str]) -> Output {
+    let mut command = scratch.command(arguments.iter().copied());
+    command.env("SAGEMAKER_BASE_DIR", scratch.folder()).output().expect("the program starts")
 }
 
 /// Whether the tests that need the library are left out.
 #[expect(clippy::disallowed_methods, reason = "a switch of the tests, not of the program")]
 fn is_skipped() -> bool {
     std::env::var_os("CLARY_SKIP_NATIVE").is_some_and(|value| value == "1")
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-#[track_caller]
-fn succeed(output: &Output) -> String {
-    assert!(output.status.success(), "{}\n{}", text(&output.stdout), text(&output.stderr));
-    text(&output.stdout)
-}
-
-#[track_caller]
-fn fail(output: &Output, code: i32, expected: &str) {
-    let said = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{said}");
-    assert!(said.contains(expected), "{expected:?} is not in {said:?}");
-}
-
-/// `rows` rows of a label and three features: the label is whether x0 + x1 is above 1, the third is noise.
-fn labelled_csv(rows: usize, seed: u64) -> String {
-    let mut random = fastrand::Rng::with_seed(seed);
-    let mut line = || {
-        let [a, b, c] = [random.f32(), random.f32(), random.f32()];
-        format!("{},{a},{b},{c}\n", u8::from(a + b > 1.0))
-    };
-    (0..rows).map(|_| line()).collect()
 }
 
 /// Scores two rows that are clearly of class 0 and of class 1.
@@ -108,7 +60,7 @@ fn a_model_trained_by_hand_is_served() {
     }
     let scratch = Scratch::new();
     scratch.write("train.csv", &labelled_csv(500, 1));
-    let said = succeed(&scratch.train(&[BY_HAND, &["--holdout", "0.2", "--seed", "3"]].concat()));
+    let said = succeed(&train(&scratch, &[BY_HAND, &["--holdout", "0.2", "--seed", "3"]].concat()));
     assert!(said.contains("train: 400 rows of 3 features"), "{said}");
     assert!(said.contains("validation: 100 rows of 3 features"), "{said}");
     let last = said.lines().find(|line| line.starts_with("[19]\t")).expect("the last round's metrics");
@@ -125,7 +77,7 @@ fn the_same_job_writes_the_same_bytes() {
     let scratch = Scratch::new();
     scratch.write("train.csv", &labelled_csv(200, 1));
     let artifact = || {
-        succeed(&scratch.train(BY_HAND));
+        succeed(&train(&scratch, BY_HAND));
         fs::read(scratch.path("out/model.tar.gz")).expect("the artifact")
     };
     assert_eq!(artifact(), artifact());
@@ -138,7 +90,7 @@ fn the_manifest_says_what_serving_may_not_guess() {
     }
     let scratch = Scratch::new();
     scratch.write("train.csv", &labelled_csv(50, 1));
-    succeed(&scratch.train(BY_HAND));
+    succeed(&train(&scratch, BY_HAND));
     let unpacked = tempfile::tempdir().expect("a scratch folder");
     let artifact = Artifact::open(&scratch.path("out/model.tar.gz"), unpacked.path()).expect("an artifact");
     let manifest = artifact.manifest();
@@ -161,11 +113,11 @@ fn a_container_trains_with_hyperparameters_and_a_folder_alone() {
     scratch
         .write("input/config/hyperparameters.json", r#"{"num_round": "5", "objective": "binary:logistic"}"#)
         .write("input/data/train/part-0.libsvm", "1 0:0.9 1:0.9\n0 0:0.1 1:0.2\n1 0:0.8\n0 2:0.5\n");
-    succeed(&scratch.train(&["train"]));
+    succeed(&train(&scratch, &["train"]));
     assert!(scratch.path("model/xgboost-model").is_file());
     assert!(scratch.read("model/manifest.json").contains("\"format\": \"xgboost/1\""));
     assert!(!scratch.path("output/failure").exists());
-    Artifact::open(&scratch.path("model"), scratch.0.path()).expect("a directory that is an artifact");
+    Artifact::open(&scratch.path("model"), scratch.folder()).expect("a directory that is an artifact");
 }
 
 #[test]
@@ -181,15 +133,15 @@ fn what_folds_answered_is_no_part_of_the_model() {
         .write("input/config/inputdataconfig.json", r#"{"train": {"ContentType": "text/csv"}}"#)
         .write("input/data/train/part-0.csv", &rows)
         .write("train.csv", &rows);
-    succeed(&scratch.train(&["train"]));
+    succeed(&train(&scratch, &["train"]));
     assert_eq!(scratch.read("output/data/predictions.csv").lines().count(), 40);
     assert!(scratch.path("model/xgboost-model-1").is_file());
     assert!(!scratch.path("model/predictions.csv").exists());
     let by_hand = [BY_HAND, &["--set", "_kfold=2"]].concat();
-    succeed(&scratch.train(&by_hand));
+    succeed(&train(&scratch, &by_hand));
     assert_eq!(scratch.read("out/predictions.csv").lines().count(), 40);
     // The report's own predictions of held rows keep their name.
-    succeed(&scratch.train(&[&by_hand[..], &["--holdout", "0.25"]].concat()));
+    succeed(&train(&scratch, &[&by_hand[..], &["--holdout", "0.25"]].concat()));
     assert_eq!(scratch.read("out/data/predictions.csv").lines().count(), 40);
     assert!(scratch.read("out/predictions.csv").starts_with("row,fold,label"));
 }
@@ -226,7 +178,7 @@ fn early_stopping_keeps_the_best_rounds() {
             "--set",
             &booster,
         ];
-        let said = succeed(&scratch.train(&arguments));
+        let said = succeed(&train(&scratch, &arguments));
         let note = said.lines().find_map(|line| line.strip_prefix("stopping early: the best round is "));
         let best: usize = note.unwrap_or_else(|| panic!("{booster}: {said}")).parse().expect("a round");
         let rounds = said.lines().filter(|line| line.contains("]\ttrain-")).count();
@@ -251,7 +203,7 @@ fn own_metrics_stand_beside_the_librarys() {
     }
     let scratch = Scratch::new();
     scratch.write("train.csv", &labelled_csv(300, 2));
-    let said = succeed(&scratch.train(&[BY_HAND, &["--set", "eval_metric=error,accuracy,f1"]].concat()));
+    let said = succeed(&train(&scratch, &[BY_HAND, &["--set", "eval_metric=error,accuracy,f1"]].concat()));
     let line = said.lines().find(|line| line.starts_with("[19]\t")).expect("the last round's metrics");
     let value = |name: &str| -> f64 {
         let (_, rest) = line.split_once(name).unwrap_or_else(|| panic!("{name} is not in {line}"));
@@ -274,7 +226,7 @@ fn every_objective_trains() {
         let mut arguments = vec!["xgboost", "--train", data, "--content-type", "csv", "--out", "o"];
         arguments.extend(settings.iter().flat_map(|setting| ["--set", setting]));
         arguments.extend(["--set", "num_round=3"]);
-        succeed(&scratch.train(&arguments));
+        succeed(&train(&scratch, &arguments));
         let scores = score_clear_cases(&scratch.path("o/model.tar.gz"));
         assert!(
             scores.len() >= 2 && scores.iter().all(|score| score.is_finite()),
@@ -308,7 +260,7 @@ fn mistakes_leave_their_reason_and_code() {
             .write("input/config/hyperparameters.json", hyperparameters)
             .write("input/config/inputdataconfig.json", r#"{"train": {"ContentType": "text/csv"}}"#)
             .write("input/data/train/a.csv", data);
-        fail(&scratch.train(&["train"]), 2, expected);
+        fail(&train(&scratch, &["train"]), 2, expected);
         let failure = scratch.read("output/failure");
         assert!(failure.starts_with("ClientError: ") && failure.contains(expected), "{failure}");
         assert!(!scratch.path("model").exists(), "no model is written");
@@ -335,11 +287,11 @@ fn mistakes_leave_their_reason_and_code() {
 fn words_and_libraries_that_are_not_there_are_named() {
     let scratch = Scratch::new();
     scratch.write("train.csv", "1,2\n");
-    fail(&scratch.train(&["serve"]), 64, "unknown word \"serve\": expected train, xgboost");
+    fail(&train(&scratch, &["serve"]), 64, "unknown word \"serve\": expected train, xgboost");
     let arguments =
         ["xgboost", "--train", "train.csv", "--content-type", "csv", "--out", "o", "--set", "num_round=1"];
     let library = ["--xgboost-lib", "/nonexistent/libxgboost.so"];
-    fail(&scratch.train(&[&arguments[..], &library].concat()), 3, "make native");
+    fail(&train(&scratch, &[&arguments[..], &library].concat()), 3, "make native");
 }
 
 /// SIGTERM after the first metric line: the rounds so far are the model, and the exit code is 0.
@@ -352,9 +304,8 @@ fn a_stop_request_saves_what_was_learnt() {
     }
     let scratch = Scratch::new();
     scratch.write("train.csv", &labelled_csv(2_000, 1));
-    let mut child = Command::new(env!("CARGO_BIN_EXE_clary-train"))
-        .current_dir(scratch.0.path())
-        .args(["xgboost", "--train", "train.csv", "--content-type", "csv", "--out", "out", "--set"])
+    let mut child = scratch
+        .command(["xgboost", "--train", "train.csv", "--content-type", "csv", "--out", "out", "--set"])
         .args(["objective=binary:logistic", "--set", "num_round=1000000"])
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
