@@ -43,17 +43,17 @@ type Tensor = (&'static str, Vec<usize>, Vec<f32>);
 
 impl Array {
     /// As a matrix.
-    pub(super) fn matrix(self, file: &str, name: &'static str) -> Result<Tensor, LoadError> {
+    pub(super) fn matrix(&self, file: &str, name: &'static str) -> Result<Tensor, LoadError> {
         match self.shape[..] {
-            [_, _] => Ok((name, self.shape, self.values)),
+            [_, _] => Ok((name, self.shape.clone(), self.values.clone())),
             _ => Err(refuse(file, format!("array {name}: expected two sides, found shape {:?}", self.shape))),
         }
     }
 
     /// As a vector; a matrix of one row or one column is one, too.
-    pub(super) fn vector(self, file: &str, name: &'static str) -> Result<Tensor, LoadError> {
+    pub(super) fn vector(&self, file: &str, name: &'static str) -> Result<Tensor, LoadError> {
         match self.shape[..] {
-            [_] | [1, _] | [_, 1] => Ok((name, vec![self.values.len()], self.values)),
+            [_] | [1, _] | [_, 1] => Ok((name, vec![self.values.len()], self.values.clone())),
             _ => Err(refuse(file, format!("array {name}: expected a vector, found shape {:?}", self.shape))),
         }
     }
@@ -144,22 +144,13 @@ impl<'a> Input<'a> {
         Ok(bare.to_owned())
     }
 
-    /// Sides, none of which is 0.
-    fn shape(&mut self) -> Result<Vec<usize>, LoadError> {
+    /// Sides, the first of which is at least `first`, and the others 1.
+    fn shape(&mut self, first: usize) -> Result<Vec<usize>, LoadError> {
         let rank = self.half("the rank")?;
         if rank == 0 || rank > RANK_MAX {
             return Err(self.fault(format!("expected 1 to {RANK_MAX} sides, found {rank}")));
         }
-        (0..rank).map(|_| self.side(1)).collect()
-    }
-
-    /// Sides of which the first may be 0: as many rows as are stored.
-    fn stored_shape(&mut self) -> Result<Vec<usize>, LoadError> {
-        let rank = self.half("the rank")?;
-        if rank == 0 || rank > RANK_MAX {
-            return Err(self.fault(format!("expected 1 to {RANK_MAX} sides, found {rank}")));
-        }
-        (0..rank).map(|side| self.side(usize::from(side > 0))).collect()
+        (0..rank).map(|side| self.side(if side == 0 { first } else { 1 })).collect()
     }
 
     fn side(&mut self, least: usize) -> Result<usize, LoadError> {
@@ -183,7 +174,7 @@ impl<'a> Input<'a> {
         };
         match storage {
             DENSE => {
-                let shape = self.shape()?;
+                let shape = self.shape(1)?;
                 self.take(8, "the device")?;
                 let kind = self.half("the type")?;
                 let values = self.values(kind, &shape)?;
@@ -197,12 +188,12 @@ impl<'a> Input<'a> {
     /// Rows that are stored, and their places; the others are 0.
     fn row_sparse(&mut self) -> Result<Array, LoadError> {
         // Its number of rows may be that of before the last change, which MXNet makes later: the indices' counts.
-        let mut stored = self.stored_shape()?;
-        let shape = self.shape()?;
+        let mut stored = self.shape(0)?;
+        let shape = self.shape(1)?;
         self.take(8, "the device")?;
         let kind = self.half("the type")?;
         let index_kind = self.half("the type of the indices")?;
-        let index_shape = self.stored_shape()?;
+        let index_shape = self.shape(0)?;
         if index_kind != TYPE_I64 || index_shape.len() != 1 || stored[1..] != shape[1..] {
             return Err(self.fault(format!(
                 "expected row numbers of type {TYPE_I64} for rows like those of {shape:?}, found shape {index_shape:?} of \

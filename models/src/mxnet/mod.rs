@@ -53,7 +53,7 @@ impl Foreign {
             let (arrays, predictor) = module::read(file, bytes)?;
             return Self::of_module(file, &arrays, predictor);
         }
-        Self::of_list(file, arrays::read(file, bytes)?)
+        Self::of_list(file, &arrays::read(file, bytes)?)
     }
 
     /// The file of our own that says the same.
@@ -82,55 +82,44 @@ impl Foreign {
         Ok(manifest)
     }
 
-    fn of_list(file: &str, arrays: Vec<Array>) -> Result<Self, LoadError> {
-        let names: Vec<String> = arrays.iter().map(|array| array.name.clone()).collect();
-        let named = |arrays: Vec<Array>, name: &str| arrays.into_iter().find(|array| array.name == name);
-        let (algorithm, tensors) = match names.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-            [""] => {
-                let [centroids] = take(arrays);
-                (Algorithm::Kmeans, vec![centroids.matrix(file, "centroids")?])
-            }
-            ["", ""] => {
-                let [alpha, beta] = take(arrays);
+    fn of_list(file: &str, arrays: &[Array]) -> Result<Self, LoadError> {
+        let is_list = arrays.iter().all(|array| array.name.is_empty());
+        let (algorithm, tensors) = match arrays {
+            [centroids] if is_list => (Algorithm::Kmeans, vec![centroids.matrix(file, "centroids")?]),
+            [alpha, beta] if is_list => {
                 (Algorithm::Lda, vec![alpha.vector(file, "alpha")?, beta.matrix(file, "beta")?])
             }
-            _ if ["mean", "s", "v"].iter().all(|name| names.iter().any(|known| known == name)) => {
-                let one = |name: &'static str| named(arrays.clone(), name).expect("just found");
-                let tensors = vec![
-                    one("mean").vector(file, "mean")?,
-                    one("s").vector(file, "s")?,
-                    one("v").matrix(file, "v")?,
-                ];
-                (Algorithm::Pca, tensors)
-            }
             _ => {
-                let found = names.join(", ");
-                return Err(refuse(
-                    file,
-                    format!("expected known arrays, found {} ({found}); {SUPPORTED}", names.len()),
-                ));
+                let [mean, s, v] = find(arrays, ["mean", "s", "v"]).ok_or_else(|| unknown(file, arrays))?;
+                let tensors = vec![mean.vector(file, "mean")?, s.vector(file, "s")?, v.matrix(file, "v")?];
+                (Algorithm::Pca, tensors)
             }
         };
         Ok(Self { algorithm, tensors, predictor: None })
     }
 
     fn of_module(file: &str, arrays: &[Array], predictor: Option<PredictorType>) -> Result<Self, LoadError> {
-        let find = |name: &str| arrays.iter().find(|array| array.name == name).cloned();
-        if let (Some(weight), Some(bias)) = (find("fc0_weight"), find("fc0_bias")) {
-            let tensors = vec![weight.matrix(file, "weight")?, bias.vector(file, "bias")?];
-            return Ok(Self { algorithm: Algorithm::LinearLearner, tensors, predictor });
-        }
-        if let (Some(w0), Some(w1), Some(v)) = (find("w0_weight"), find("w1_weight"), find("v")) {
-            let tensors =
-                vec![w0.matrix(file, "w0_weight")?, w1.matrix(file, "w1_weight")?, v.matrix(file, "v")?];
-            return Ok(Self { algorithm: Algorithm::FactorizationMachines, tensors, predictor });
-        }
-        let names: Vec<&str> = arrays.iter().map(|array| array.name.as_str()).collect();
-        Err(refuse(file, format!("expected known arrays, found {}; {SUPPORTED}", names.join(", "))))
+        let (algorithm, tensors) = if let Some([weight, bias]) = find(arrays, ["fc0_weight", "fc0_bias"]) {
+            (Algorithm::LinearLearner, vec![weight.matrix(file, "weight")?, bias.vector(file, "bias")?])
+        } else {
+            let names = ["w0_weight", "w1_weight", "v"];
+            let found = find(arrays, names).ok_or_else(|| unknown(file, arrays))?;
+            let tensors = found.iter().zip(names).map(|(array, name)| array.matrix(file, name));
+            (Algorithm::FactorizationMachines, tensors.collect::<Result<_, _>>()?)
+        };
+        Ok(Self { algorithm, tensors, predictor })
     }
 }
 
-/// As many arrays as the caller has counted.
-fn take<const N: usize>(arrays: Vec<Array>) -> [Array; N] {
-    arrays.try_into().expect("the names were counted")
+/// The arrays of these names, if all are there.
+fn find<'a, const N: usize>(arrays: &'a [Array], names: [&str; N]) -> Option<[&'a Array; N]> {
+    let found: Option<Vec<&Array>> =
+        names.iter().map(|name| arrays.iter().find(|array| array.name == *name)).collect();
+    found?.try_into().ok()
+}
+
+/// A file of other arrays.
+fn unknown(file: &str, arrays: &[Array]) -> LoadError {
+    let names: Vec<&str> = arrays.iter().map(|array| array.name.as_str()).collect();
+    refuse(file, format!("expected known arrays, found {} ({}); {SUPPORTED}", names.len(), names.join(", ")))
 }
