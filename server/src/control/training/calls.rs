@@ -10,7 +10,7 @@ use wire::{Scope, Timestamp};
 use super::request::TrainingRequest;
 use super::state::{Event, TrainingJobState};
 use super::{TrainingJobs, event};
-use crate::control::jobs::JobStatus;
+use crate::control::jobs::{JobState, JobStatus, state as job};
 use crate::control::record::{self, Kind, Record};
 use crate::control::tags::{self, Tags};
 use crate::control::{ControlError, ids};
@@ -66,7 +66,7 @@ impl TrainingJobs {
                 status if status.has_ended() => return Err(ControlError::TrainingJobStatus(status.as_str())),
                 _ => {}
             }
-            let now = Timestamp::now().max(record.modified);
+            let now = job::now(&record);
             state.apply(Event::StopAsked, now);
             state.store(transaction, &mut record, now)?;
             Ok(Some((record, state)))
@@ -113,7 +113,7 @@ impl TrainingJobs {
                 return Err(ControlError::TrainingJobStatus(state.status.as_str()));
             }
             state.request.extend(request);
-            let now = Timestamp::now().max(record.modified);
+            let now = job::now(&record);
             state.store(transaction, &mut record, now)?;
             Ok(record.arn)
         });
@@ -122,10 +122,8 @@ impl TrainingJobs {
 }
 
 fn found(connection: &Connection, name: &str) -> Result<(Record, TrainingJobState), ControlError> {
-    let found = record::find(connection, Kind::TrainingJob, name)?;
-    let record = found.ok_or_else(|| ControlError::NoTrainingJob(name.to_owned()))?;
-    let state = record.read()?;
-    Ok((record, state))
+    let found = job::find(connection, name)?;
+    found.ok_or_else(|| ControlError::NoTrainingJob(name.to_owned()))
 }
 
 fn insert(connection: &Connection, record: &Record, tags: &Tags) -> Result<(), ControlError> {

@@ -107,6 +107,7 @@ mod tests {
 
     use super::super::state::Event;
     use super::*;
+    use crate::control::jobs::JobState;
 
     fn described(state: &TrainingJobState) -> Value {
         let mut record = state.record("j".into(), "arn:j".into(), Timestamp(1500)).expect("JSON");

@@ -47,6 +47,7 @@ mod tests {
 
     use super::super::state::FinalMetric;
     use super::*;
+    use crate::control::jobs::JobState;
 
     #[test]
     fn an_event_carries_the_description() {

@@ -37,15 +37,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rusqlite::Connection;
 use serde_json::Value;
 use telemetry::Telemetry;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 use training::Stop;
 
-use super::jobs::{JobStatus, JobTasks};
-use super::record::{self, Kind};
+use super::jobs::{JobStatus, JobTasks, state as job};
 use super::{Control, StateError};
 use crate::buckets::Buckets;
 use crate::metrics::Metrics;
@@ -99,7 +97,7 @@ impl TrainingJobs {
     /// # Errors
     /// When the state cannot be read, or the folder of jobs not be made.
     pub async fn start(control: Arc<Control>, parts: TrainingParts) -> Result<Arc<Self>, StateError> {
-        let open = control.database.read(|connection| open_jobs(connection)).await?;
+        let open = control.database.read(|connection| job::open::<TrainingJobState>(connection)).await?;
         let folder = parts.data.join("training");
         let (kept, place) = (open.iter().map(|(_, state)| state.id.clone()).collect(), folder.clone());
         rt::blocking(move || folders::clean(&place, &kept)).await?;
@@ -144,12 +142,4 @@ impl TrainingJobs {
     fn folder_of(&self, id: &str) -> PathBuf {
         self.folder.join(id)
     }
-}
-
-/// The jobs that have not ended, oldest first. The others, of which there may be thousands, are not looked at.
-fn open_jobs(connection: &Connection) -> Result<Vec<(String, TrainingJobState)>, StateError> {
-    let statuses = JobStatus::ALL.into_iter().filter(|status| !status.has_ended());
-    let statuses: Vec<_> = statuses.map(JobStatus::as_str).collect();
-    let open = record::of_statuses(connection, Kind::TrainingJob, &statuses)?;
-    open.into_iter().map(|record| record.read().map(|state| (record.name, state))).collect()
 }

@@ -8,7 +8,8 @@ use wire::Timestamp;
 use super::state::{Event, FinalMetric, TrainingJobState};
 use super::{TrainingJobs, event};
 use crate::control::StateError;
-use crate::control::record::{self, Kind, Record};
+use crate::control::jobs::{JobState, state as job};
+use crate::control::record::Record;
 
 /// Values of `FinalMetricDataList`. Reason: its shape's limit.
 const FINAL_METRICS_MAX: usize = 40;
@@ -16,12 +17,7 @@ const FINAL_METRICS_MAX: usize = 40;
 impl TrainingJobs {
     /// The job of this name.
     pub(super) async fn read(&self, name: &str) -> Result<Option<(Record, TrainingJobState)>, StateError> {
-        let name = name.to_owned();
-        let read = self.control.database.read(move |connection| {
-            let found = record::find(connection, Kind::TrainingJob, &name)?;
-            found.map(|record| record.read().map(|state| (record, state))).transpose()
-        });
-        read.await
+        job::read(&self.control.database, name).await
     }
 
     /// That `what` happened to the job; its state then, unless it had ended or is gone.
@@ -41,8 +37,8 @@ impl TrainingJobs {
         let ran_ms = millis(ran);
         let name = name.to_owned();
         let changed = self.control.database.transact(move |connection| {
-            let Some(mut record) = record::find(connection, Kind::TrainingJob, &name)? else { return Ok(()) };
-            let mut state: TrainingJobState = record.read()?;
+            let found = job::find::<TrainingJobState>(connection, &name)?;
+            let Some((mut record, mut state)) = found else { return Ok(()) };
             state.ran_ms = ran_ms;
             let modified = record.modified;
             state.store(connection, &mut record, modified)
@@ -105,40 +101,7 @@ impl TrainingJobs {
         name: &str,
         change: impl FnOnce(&mut TrainingJobState, Timestamp) + Send + 'static,
     ) -> Result<Option<(Record, TrainingJobState)>, StateError> {
-        let name = name.to_owned();
-        let changed = self.control.database.transact(move |connection| {
-            let Some(mut record) = record::find(connection, Kind::TrainingJob, &name)? else {
-                return Ok(None);
-            };
-            let mut state: TrainingJobState = record.read()?;
-            if state.status.has_ended() {
-                return Ok(None);
-            }
-            // A clock that is set back must not make a job end before it began.
-            let now = Timestamp::now().max(record.modified);
-            change(&mut state, now);
-            state.store(connection, &mut record, now)?;
-            Ok(Some((record, state)))
-        });
-        changed.await
-    }
-}
-
-impl TrainingJobState {
-    /// Stores this as the state of `record`.
-    ///
-    /// # Errors
-    /// When the state cannot be written.
-    pub(super) fn store(
-        &self,
-        connection: &rusqlite::Connection,
-        record: &mut Record,
-        now: Timestamp,
-    ) -> Result<(), StateError> {
-        self.status.as_str().clone_into(&mut record.status);
-        record.modified = now;
-        record.document = record::document(self)?;
-        record::update(connection, Kind::TrainingJob, record).map(drop)
+        job::change(&self.control.database, name, change).await
     }
 }
 

@@ -7,9 +7,8 @@ use training::{Outcome, Phase};
 use wire::Timestamp;
 
 use super::status::SecondaryStatus;
-use crate::control::StateError;
-use crate::control::jobs::JobStatus;
-use crate::control::record::{self, Record};
+use crate::control::jobs::{JobState, JobStatus};
+use crate::control::record::Kind;
 use crate::control::worker::shortened;
 
 /// Changes of the secondary status that are kept. Reason: a job has some seven, and a few more for each restart; the oldest but
@@ -93,6 +92,14 @@ pub(super) enum Event {
     Suspended,
     /// It ended.
     Ended(Outcome),
+}
+
+impl JobState for TrainingJobState {
+    const KIND: Kind = Kind::TrainingJob;
+
+    fn status(&self) -> JobStatus {
+        self.status
+    }
 }
 
 impl TrainingJobState {
@@ -200,15 +207,6 @@ impl TrainingJobState {
             self.transitions.remove(1);
         }
         self.transitions.push(Transition { status, start: now, end: None, message });
-    }
-
-    /// The record of this state, named `name`, made at `now`.
-    ///
-    /// # Errors
-    /// When it cannot be written as JSON.
-    pub fn record(&self, name: String, arn: String, now: Timestamp) -> Result<Record, StateError> {
-        let status = self.status.as_str().to_owned();
-        Ok(Record { name, arn, created: now, modified: now, status, document: record::document(self)? })
     }
 }
 

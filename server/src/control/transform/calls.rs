@@ -11,7 +11,7 @@ use super::model::Servable;
 use super::request::TransformRequest;
 use super::state::TransformJobState;
 use super::{TransformJobs, event};
-use crate::control::jobs::JobStatus;
+use crate::control::jobs::{JobState, JobStatus, state as job};
 use crate::control::record::{self, Kind};
 use crate::control::tags::{self, Tags};
 use crate::control::{ControlError, StateError, ids};
@@ -53,9 +53,8 @@ impl TransformJobs {
     pub async fn stop(&self, name: &str) -> Result<(), ControlError> {
         let asked = name.to_owned();
         let changed = self.control.database.transact(move |transaction| {
-            let found = record::find(transaction, Kind::TransformJob, &asked)?;
-            let mut record = found.ok_or(ControlError::NoTransformJob(asked))?;
-            let mut state: TransformJobState = record.read()?;
+            let found = job::find::<TransformJobState>(transaction, &asked)?;
+            let (mut record, mut state) = found.ok_or(ControlError::NoTransformJob(asked))?;
             match state.status {
                 // Asked twice is stopped once.
                 JobStatus::Stopping => return Ok(None),
@@ -63,7 +62,7 @@ impl TransformJobs {
                 _ => {}
             }
             state.status = JobStatus::Stopping;
-            let now = Timestamp::now().max(record.modified);
+            let now = job::now(&record);
             state.store(transaction, &mut record, now)?;
             Ok(Some((record, state)))
         });
@@ -137,22 +136,4 @@ fn oldest_ended(connection: &Connection) -> Result<Option<String>, StateError> {
         }
     }
     Ok(oldest.map(|record| record.name))
-}
-
-impl TransformJobState {
-    /// Stores this as the state of `record`.
-    ///
-    /// # Errors
-    /// When the state cannot be written.
-    pub(super) fn store(
-        &self,
-        connection: &Connection,
-        record: &mut record::Record,
-        now: Timestamp,
-    ) -> Result<(), StateError> {
-        self.status.as_str().clone_into(&mut record.status);
-        record.modified = now;
-        record.document = record::document(self)?;
-        record::update(connection, Kind::TransformJob, record).map(drop)
-    }
 }

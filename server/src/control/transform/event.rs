@@ -40,6 +40,7 @@ mod tests {
     use wire::Timestamp;
 
     use super::*;
+    use crate::control::jobs::JobState;
 
     #[test]
     fn an_event_carries_the_description() {

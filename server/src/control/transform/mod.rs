@@ -39,8 +39,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 use transform::job::Stop;
 
-use super::jobs::{JobStatus, JobTasks};
-use super::record::{self, Kind};
+use super::jobs::{JobTasks, state as job};
 use super::{Control, StateError};
 use crate::buckets::Buckets;
 use crate::metrics::Metrics;
@@ -88,7 +87,7 @@ impl TransformJobs {
     /// When the state cannot be read, or the folder of journals not be made.
     pub async fn start(control: Arc<Control>, parts: TransformParts) -> Result<Arc<Self>, StateError> {
         let read = |connection: &rusqlite::Transaction<'_>| {
-            let open = open_jobs(connection)?.into_iter();
+            let open = job::open::<TransformJobState>(connection)?.into_iter();
             Ok::<Vec<_>, StateError>(open.map(|(name, state)| (name, state.id)).collect())
         };
         let open = control.database.read(read).await?;
@@ -134,20 +133,13 @@ impl TransformJobs {
     }
 }
 
-/// The jobs that have not ended, oldest first. The others, of which there may be thousands, are not looked at.
-fn open_jobs(connection: &Connection) -> Result<Vec<(String, TransformJobState)>, StateError> {
-    let statuses = JobStatus::ALL.into_iter().filter(|status| !status.has_ended());
-    let statuses: Vec<_> = statuses.map(JobStatus::as_str).collect();
-    let open = record::of_statuses(connection, Kind::TransformJob, &statuses)?;
-    open.into_iter().map(|record| record.read().map(|state| (record.name, state))).collect()
-}
-
 /// The digests that transform jobs are held to.
 ///
 /// # Errors
 /// When the state cannot be read.
 pub(super) fn referenced(connection: &Connection) -> Result<HashSet<String>, StateError> {
-    let pins = open_jobs(connection)?.into_iter().filter_map(|(_, state)| state.artifact);
+    let pins =
+        job::open::<TransformJobState>(connection)?.into_iter().filter_map(|(_, state)| state.artifact);
     Ok(pins.map(|pin| pin.sha256).collect())
 }
 

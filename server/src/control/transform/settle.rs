@@ -6,8 +6,8 @@ use super::state::TransformJobState;
 use super::{TransformJobs, event};
 use crate::control::StateError;
 use crate::control::endpoint::PinnedArtifact;
-use crate::control::jobs::JobStatus;
-use crate::control::record::{self, Kind, Record};
+use crate::control::jobs::{JobStatus, state as job};
+use crate::control::record::Record;
 use crate::control::worker::shortened;
 
 /// How a job ended.
@@ -24,12 +24,7 @@ pub(super) enum Ended {
 impl TransformJobs {
     /// The job of this name.
     pub(super) async fn read(&self, name: &str) -> Result<Option<(Record, TransformJobState)>, StateError> {
-        let name = name.to_owned();
-        let read = self.control.database.read(move |connection| {
-            let found = record::find(connection, Kind::TransformJob, &name)?;
-            found.map(|record| record.read().map(|state| (record, state))).transpose()
-        });
-        read.await
+        job::read(&self.control.database, name).await
     }
 
     /// That the job began, unless it had before; when it did.
@@ -75,21 +70,6 @@ impl TransformJobs {
         name: &str,
         change: impl FnOnce(&mut TransformJobState, Timestamp) + Send + 'static,
     ) -> Result<Option<(Record, TransformJobState)>, StateError> {
-        let name = name.to_owned();
-        let changed = self.control.database.transact(move |connection| {
-            let Some(mut record) = record::find(connection, Kind::TransformJob, &name)? else {
-                return Ok(None);
-            };
-            let mut state: TransformJobState = record.read()?;
-            if state.status.has_ended() {
-                return Ok(None);
-            }
-            // A clock that is set back must not make a job end before it began.
-            let now = Timestamp::now().max(record.modified);
-            change(&mut state, now);
-            state.store(connection, &mut record, now)?;
-            Ok(Some((record, state)))
-        });
-        changed.await
+        job::change(&self.control.database, name, change).await
     }
 }

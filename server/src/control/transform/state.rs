@@ -4,10 +4,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use wire::Timestamp;
 
-use crate::control::StateError;
 use crate::control::endpoint::PinnedArtifact;
-use crate::control::jobs::JobStatus;
-use crate::control::record::{self, Record};
+use crate::control::jobs::{JobState, JobStatus};
+use crate::control::record::{Kind, Record};
 
 /// A transform job: the document of a [`Kind::TransformJob`](crate::control::Kind::TransformJob) record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,20 +29,19 @@ pub struct TransformJobState {
     pub ended: Option<Timestamp>,
 }
 
+impl JobState for TransformJobState {
+    const KIND: Kind = Kind::TransformJob;
+
+    fn status(&self) -> JobStatus {
+        self.status
+    }
+}
+
 impl TransformJobState {
     /// A job that has not begun.
     pub fn new(id: String, request: Map<String, Value>, model: Value) -> Self {
         let status = JobStatus::InProgress;
         Self { id, status, failure_reason: None, request, model, artifact: None, started: None, ended: None }
-    }
-
-    /// The record of this state, named `name`, made at `now`.
-    ///
-    /// # Errors
-    /// When it cannot be written as JSON.
-    pub fn record(&self, name: String, arn: String, now: Timestamp) -> Result<Record, StateError> {
-        let status = self.status.as_str().to_owned();
-        Ok(Record { name, arn, created: now, modified: now, status, document: record::document(self)? })
     }
 
     /// What `DescribeTransformJob` says of `record`, whose state this is.

@@ -80,6 +80,7 @@ mod tests {
     use wire::Timestamp;
 
     use super::*;
+    use crate::control::jobs::JobState;
 
     #[test]
     fn a_list_shows_where_a_job_stands() {

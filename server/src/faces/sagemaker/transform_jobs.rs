@@ -45,6 +45,7 @@ mod tests {
     use wire::Timestamp;
 
     use super::*;
+    use crate::control::jobs::JobState;
 
     #[test]
     fn a_list_shows_how_a_job_ended() {
