@@ -9,18 +9,12 @@ mod source;
 
 use std::path::{Path, PathBuf};
 
-use dmatrix::{DMatrix, Missing, Storage};
+use dmatrix::{DMatrix, Missing};
 
 pub use self::content_type::{TrainingContent, training_content_type};
 pub(crate) use self::source::Source;
-use crate::gather::Gather;
 use crate::pipe::Piped;
-use crate::store::block_bytes;
 use crate::{Job, Labels, Rows, Selection, TrainError};
-
-/// Copies of the rows that a channel read as a whole makes in the end. Reason: what asks for all rows at once hands them to
-/// a library that keeps its own.
-const COPIES: u64 = 2;
 
 /// Where rows come from.
 #[derive(Debug, Clone)]
@@ -88,42 +82,8 @@ impl Channel {
         })
     }
 
-    /// Reads the whole channel into memory. With `csv_weights` the second CSV column is the row's weight; the query ids of
-    /// libsvm (`qid:`) are in [`DMatrix::queries`].
-    ///
-    /// # Errors
-    /// When there is no row, a row is not one, or the files differ in width; the message names file, row and column. When the
-    /// rows and a library's copy would not fit the memory: before they are loaded, by the first rows. When a stop is asked for.
-    pub fn read(&self, rules: &RowRules, job: &Job) -> Result<DMatrix, TrainError> {
-        let memory_bytes = job.resources.memory_bytes;
-        let (mut source, file_bytes) = match self.mode {
-            InputMode::Pipe => return self.read_pipe(rules, job),
-            InputMode::File => {
-                let files = files::list(self.name, &self.path)?;
-                (Source::of_files(self, rules, &job.stop)?, files::total_bytes(&files))
-            }
-        };
-        let first = source.next()?.ok_or_else(|| Source::nothing(self))?;
-        let share = file_bytes as f64 / source.bytes_read().max(1) as f64;
-        let rows = (first.rows() as f64 * share.max(1.0)).ceil();
-        let needed = (block_bytes(&first) as f64 * share.max(1.0)).ceil() as u64;
-        self.check_memory(needed, rows, first.columns(), memory_bytes)?;
-        let is_sparse = first.storage() == Storage::Sparse;
-        let mut all = Gather::new(is_sparse, first.columns());
-        if !is_sparse {
-            all.reserve_values((rows * 1.01) as usize * first.columns());
-        }
-        let mut block = Some(first);
-        while let Some(next) = block {
-            all.push_range(&next, 0..next.rows());
-            self.check_memory(all.bytes(), all.rows() as f64, next.columns(), memory_bytes)?;
-            block = source.next()?;
-        }
-        Ok(all.finish())
-    }
-
     /// Gives the rows once, block by block as they are decoded, to an algorithm that keeps them in a form of its own: nothing
-    /// is kept here. By pipe it is the first epoch's.
+    /// is kept here. By pipe it is the first epoch's. The query ids of libsvm (`qid:`) are in [`DMatrix::queries`].
     ///
     /// # Errors
     /// As [`open`](Self::open), and what `take` refuses.
@@ -134,7 +94,15 @@ impl Channel {
         mut take: impl FnMut(&DMatrix) -> Result<(), TrainError>,
     ) -> Result<(), TrainError> {
         if self.mode == InputMode::Pipe {
-            return take(&self.read_pipe(rules, job)?);
+            let mut piped = Piped::open(self, rules, &job.stop)?;
+            piped.begin()?;
+            loop {
+                let blocks = piped.next(1)?;
+                if blocks.is_empty() {
+                    return Ok(());
+                }
+                blocks.iter().try_for_each(&mut take)?;
+            }
         }
         let mut source = Source::of_files(self, rules, &job.stop)?;
         let mut count = 0;
@@ -156,31 +124,18 @@ impl Channel {
             InputMode::Pipe => Ok(Rows::of_pipe(Piped::open(self, rules, &job.stop)?, batch_rows)),
         }
     }
+}
 
-    /// The whole of the first epoch's pipe.
-    fn read_pipe(&self, rules: &RowRules, job: &Job) -> Result<DMatrix, TrainError> {
-        let mut piped = Piped::open(self, rules, &job.stop)?;
-        let (columns, is_sparse) = piped.shape();
-        let mut all = Gather::new(is_sparse, columns);
-        piped.begin()?;
-        loop {
-            let blocks = piped.next(1)?;
-            let Some(block) = blocks.first() else { return Ok(all.finish()) };
+#[cfg(test)]
+impl Channel {
+    /// All rows in one, for the tests of this crate.
+    pub(crate) fn read(&self, rules: &RowRules, job: &Job) -> Result<DMatrix, TrainError> {
+        let mut all = crate::Gather::default();
+        self.each_block(rules, job, |block| {
             all.push_range(block, 0..block.rows());
-            self.check_memory(all.bytes(), all.rows() as f64, columns, job.resources.memory_bytes)?;
-        }
-    }
-
-    fn check_memory(&self, bytes: u64, rows: f64, columns: usize, memory: u64) -> Result<(), TrainError> {
-        let needed = bytes.saturating_mul(COPIES);
-        if needed <= memory {
-            return Ok(());
-        }
-        let name = self.name;
-        Err(TrainError::client(format!(
-            "channel {name}: its about {rows} rows of {columns} features need {needed} bytes of memory ({COPIES} copies), and \
-             the training has {memory}: use fewer rows or a larger machine"
-        )))
+            Ok(())
+        })?;
+        Ok(all.finish())
     }
 }
 

@@ -2,9 +2,9 @@
 
 use dmatrix::{DMatrix, Row, Storage};
 
-/// Puts rows together.
+/// Puts rows together; of what storage and width shows by the rows, unless it is said before.
 #[derive(Debug, Default)]
-pub(crate) struct Gather {
+pub struct Gather {
     is_sparse: bool,
     columns: usize,
     rows: usize,
@@ -39,20 +39,9 @@ impl Gather {
         Self { is_sparse, columns, rows: 0, values, indices, offsets, labels, weights, queries }
     }
 
-    /// Makes room for that many dense values.
-    pub(crate) fn reserve_values(&mut self, count: usize) {
-        self.values.reserve_exact(count);
-    }
-
     /// The number of rows.
-    pub(crate) fn rows(&self) -> usize {
+    pub fn rows(&self) -> usize {
         self.rows
-    }
-
-    /// Bytes held.
-    pub(crate) fn bytes(&self) -> u64 {
-        let fours = self.values.len() + self.indices.len() + self.labels.len() + self.weights.len();
-        (fours * 4 + self.queries.len() * 4 + self.offsets.len() * 8) as u64
     }
 
     /// Adds row `row` of `block`.
@@ -81,7 +70,7 @@ impl Gather {
     }
 
     /// Adds the rows `rows` of `block`, at once where that is possible.
-    pub(crate) fn push_range(&mut self, block: &DMatrix, rows: std::ops::Range<usize>) {
+    pub fn push_range(&mut self, block: &DMatrix, rows: std::ops::Range<usize>) {
         if self.is_sparse || block.storage() == Storage::Sparse {
             rows.for_each(|row| self.push(block, row));
             return;
@@ -96,7 +85,7 @@ impl Gather {
     }
 
     /// The rows as one matrix.
-    pub(crate) fn finish(self) -> DMatrix {
+    pub fn finish(self) -> DMatrix {
         let mut out = DMatrix::new();
         self.finish_into(&mut out);
         out
@@ -134,18 +123,6 @@ impl Gather {
     }
 }
 
-/// The rows of `parts`, one after the other, as one matrix; only those `chosen` (part, row), if given.
-pub fn select(parts: &[&DMatrix], chosen: Option<&[(usize, usize)]>) -> DMatrix {
-    let is_sparse = parts.iter().any(|part| part.storage() == Storage::Sparse);
-    let columns = parts.iter().map(|part| part.columns()).max().unwrap_or(0);
-    let mut gathered = Gather::new(is_sparse, columns);
-    match chosen {
-        Some(chosen) => chosen.iter().for_each(|&(part, row)| gathered.push(parts[part], row)),
-        None => parts.iter().for_each(|part| gathered.push_range(part, 0..part.rows())),
-    }
-    gathered.finish()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,10 +144,13 @@ mod tests {
         let mut other = sparse(&[3], &[9.0], 4);
         other.labels_mut().push(6.0);
         // Also when a dense row comes first and nobody said that a sparse one will follow.
-        let mut gathered = Gather::new(false, 0);
+        let mut gathered = Gather::default();
         gathered.push_range(&dense, 0..2);
         gathered.push(&other, 0);
-        let expected = select(&[&dense, &other], None);
+        let mut known = Gather::new(true, 4);
+        known.push_range(&dense, 0..2);
+        known.push_range(&other, 0..1);
+        let expected = known.finish();
         assert_eq!(gathered.finish(), expected);
         assert_eq!((expected.rows(), expected.columns(), expected.labels()), (3, 4, &[7.0, 8.0, 6.0][..]));
         assert_eq!(expected.row(1), Row::Sparse { indices: &[0, 1], values: &[3.0, 4.0] });
@@ -191,6 +171,9 @@ mod tests {
     #[test]
     fn chosen_rows_come_in_their_order() {
         let dense = DMatrix::from_dense(vec![1.0, 2.0, 3.0], 1);
-        assert_eq!(select(&[&dense], Some(&[(0, 2), (0, 0)])).values(), [3.0, 1.0]);
+        let mut gathered = Gather::default();
+        gathered.push(&dense, 2);
+        gathered.push(&dense, 0);
+        assert_eq!(gathered.finish().values(), [3.0, 1.0]);
     }
 }

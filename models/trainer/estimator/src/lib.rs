@@ -27,7 +27,7 @@ pub use checkpoints::Checkpoints;
 pub use cluster::{COLLECTIVE_PORT, Cluster, Meeting};
 pub use error::TrainError;
 pub use fitted::{Fitted, created_by, warm_up_rows};
-pub use gather::select;
+pub use gather::Gather;
 pub use hyperparameters::{Hyperparameter, Hyperparameters, Interval, Kind, Role};
 pub use job::{Job, NativeLibraries, Resources};
 pub use log::{Log, MetricKind, now_s};

@@ -38,7 +38,6 @@ pub(crate) struct Parquet {
     /// The number of features, once it is known.
     features: Option<usize>,
     open: Option<Open>,
-    bytes_read: u64,
 }
 
 /// A file, and its row group at hand.
@@ -70,13 +69,7 @@ impl Parquet {
             missing: rules.missing,
             features: rules.columns,
             open: None,
-            bytes_read: 0,
         }
-    }
-
-    /// Bytes of columns that were read.
-    pub(crate) fn bytes_read(&self) -> u64 {
-        self.bytes_read
     }
 
     /// The next block and its file; `None` at the end.
@@ -104,8 +97,6 @@ impl Parquet {
             let place = open.next_group;
             let group = open.read_group();
             let group = group.map_err(|reason| fault(&path, &format!("row group {place}: {reason}")))?;
-            let read = open.metadata.groups[place].chunks.iter().map(|chunk| chunk.bytes as u64);
-            self.bytes_read += read.sum::<u64>();
             open.next_group += 1;
             open.group = Some(group);
         }

@@ -87,15 +87,6 @@ enum Feed<'a> {
 }
 
 impl Rows {
-    /// Over rows that are in memory.
-    pub fn of(all: DMatrix, batch_rows: usize) -> Self {
-        let (columns, count) = (all.columns(), all.rows() as u64);
-        let is_sparse = all.storage() == Storage::Sparse;
-        let mut store = Store::new(u64::MAX, &std::env::temp_dir());
-        store.push(all).expect("the budget has no end");
-        Self { columns, batch_rows, is_sparse, from: From::Store { store, count, window_bytes: 0 } }
-    }
-
     /// Over a channel of files.
     pub(crate) fn of_files(
         channel: &Channel,

@@ -14,7 +14,7 @@
 //! the rounding of sums (1e-6 of a weight); with other batches, it is as good but not the same.
 
 use dmatrix::DMatrix;
-use estimator::{Job, Order, Rows, TrainError, select};
+use estimator::{Gather, Job, Order, Rows, TrainError};
 use rayon::prelude::*;
 
 use crate::criteria::{Criterion, calibrate, key};
@@ -520,24 +520,19 @@ impl Settings {
 /// The first rows of a pass.
 #[derive(Debug, Default)]
 pub(crate) struct Sample {
-    parts: Vec<DMatrix>,
-    rows: usize,
+    rows: Gather,
 }
 
 impl Sample {
     /// Adds as many of the first `count` rows of `batch` as there is room for.
     pub(crate) fn add(&mut self, batch: &DMatrix, count: usize) {
         let rows_max = SAMPLE_ROWS_MAX.min(SAMPLE_VALUES_MAX / batch.columns().max(1)).max(1);
-        let room = rows_max.saturating_sub(self.rows).min(count);
-        if room > 0 {
-            let chosen: Vec<(usize, usize)> = (0..room).map(|row| (0, row)).collect();
-            self.parts.push(select(&[batch], Some(&chosen)));
-            self.rows += room;
-        }
+        let room = rows_max.saturating_sub(self.rows.rows()).min(count);
+        self.rows.push_range(batch, 0..room);
     }
 
     /// The rows in one.
     pub(crate) fn finish(self) -> DMatrix {
-        select(&self.parts.iter().collect::<Vec<_>>(), None)
+        self.rows.finish()
     }
 }

@@ -2,7 +2,7 @@
 //! that is held against the labels (1 is an anomaly).
 
 use dmatrix::{DMatrix, Predictions};
-use estimator::{Channel, Job, MetricKind, Order, RowRules, TrainError, select};
+use estimator::{Channel, Gather, Job, MetricKind, Order, RowRules, TrainError};
 use models::randomcutforest::RandomCutForest;
 use models::{Input, Model};
 use rayon::prelude::*;
@@ -51,10 +51,9 @@ pub(crate) fn score(
 fn scores_of(batch: &DMatrix, model: &RandomCutForest) -> Result<Vec<f32>, TrainError> {
     let tasks = (0..batch.rows().div_ceil(TASK_ROWS)).into_par_iter().map(|task| {
         let rows = task * TASK_ROWS..((task + 1) * TASK_ROWS).min(batch.rows());
-        let chosen: Vec<(usize, usize)> = rows.map(|row| (0, row)).collect();
-        let mut predictions = Predictions::new();
-        let part = select(&[batch], Some(&chosen));
-        let scored = model.predict(Input::Rows(&part), &mut predictions);
+        let (mut part, mut predictions) = (Gather::default(), Predictions::new());
+        part.push_range(batch, rows);
+        let scored = model.predict(Input::Rows(&part.finish()), &mut predictions);
         scored.map_err(|error| TrainError::client(format!("channel test: {error}")))?;
         Ok(predictions.fields()[0].values.clone())
     });

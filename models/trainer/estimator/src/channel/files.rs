@@ -27,11 +27,6 @@ pub(super) fn list(name: &str, path: &Path) -> Result<Vec<PathBuf>, TrainError> 
     Ok(files)
 }
 
-/// Their bytes together.
-pub(super) fn total_bytes(files: &[PathBuf]) -> u64 {
-    files.iter().map(|file| fs::metadata(file).map_or(0, |metadata| metadata.len())).sum()
-}
-
 fn collect(channel: &str, folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), TrainError> {
     let fault = |error: std::io::Error| {
         TrainError::client(format!("channel {channel}: {}: {error}", folder.display()))

@@ -42,7 +42,6 @@ pub(crate) struct Source {
     ready: VecDeque<DMatrix>,
     /// Rows seen, those not selected included.
     rows_seen: u64,
-    bytes_read: u64,
     /// Whether rows have weights, query ids: as the first have.
     has: Option<(bool, bool)>,
     together: Together,
@@ -92,7 +91,6 @@ impl Source {
             parquet: None,
             ready: VecDeque::new(),
             rows_seen: 0,
-            bytes_read: 0,
             has: None,
             together: Together::default(),
         }
@@ -144,7 +142,6 @@ impl Source {
         while window.len() < pieces_max && bytes < bytes_max {
             let Some((file, chunk)) = self.piece()? else { break };
             bytes += chunk.bytes.len();
-            self.bytes_read += chunk.bytes.len() as u64;
             window.push((file, chunk));
         }
         Ok(window)
@@ -202,10 +199,5 @@ impl Source {
             self.ready.push_back(block);
         }
         Ok(())
-    }
-
-    /// Bytes of files that were read.
-    pub(crate) fn bytes_read(&self) -> u64 {
-        self.bytes_read + self.parquet.as_ref().map_or(0, Parquet::bytes_read)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use dmatrix::Row;
+use dmatrix::{Row, Storage};
 
 use super::*;
 
@@ -106,26 +106,6 @@ fn query_ids_come_beside_the_rows() {
     };
     check(&[("a", "1 qid:4 0:1\n"), ("b", "1 qid:5 0:1\n1 qid:4 0:1\n")], "/b: expected the rows of a query");
     check(&[("a", "1 qid:4 0:1\n"), ("b", "1 0:1\n")], "/b: expected query ids in all rows or in none");
-}
-
-#[test]
-fn rows_that_do_not_fit_are_refused_before_they_are_loaded() {
-    let folder = tempfile::tempdir().expect("a scratch folder");
-    let text: String = (0..400_000).map(|row| format!("{},1,2,3\n", row % 2)).collect();
-    fs::write(folder.path().join("a.csv"), &text).expect("a file");
-    let channel = Channel::for_tests("train", folder.path(), "csv", Labels::Required).expect("known");
-    let mut job = job();
-    let read = |job: &Job| channel.read(&RowRules::finite(None), job);
-    // 400,000 rows of 3 features and a label, twice: 12.8 MB.
-    job.resources.memory_bytes = 12_000_000;
-    let error = read(&job).expect_err("too much").to_string();
-    assert!(error.contains("channel train: its about 4"), "{error}");
-    assert!(
-        error.contains("of 3 features need 12") && error.contains("the training has 12000000"),
-        "{error}"
-    );
-    job.resources.memory_bytes = 13_200_000;
-    assert_eq!(read(&job).expect("enough").rows(), 400_000);
 }
 
 #[test]

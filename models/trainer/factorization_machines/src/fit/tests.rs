@@ -89,7 +89,9 @@ fn interactions_of_ratings_are_learned_and_served() {
     let artifact = Artifact::open(&folder.path().join("model"), folder.path()).expect("an artifact");
     let model = artifact.load(&LoadOptions::default()).expect("a model");
     let rules = RowRules::finite(Some(USERS + ITEMS));
-    let rows = channels[1].read(&rules, &job).expect("rows");
+    let mut all = channels[1].open(&rules, 8000, &job).expect("rows");
+    let mut rows = DMatrix::new();
+    assert!(all.pass(Order::AsRead).expect("files").next(&mut rows).expect("rows"));
     let mut predictions = dmatrix::Predictions::new();
     model.predict(Input::Rows(&rows), &mut predictions).expect("answers");
     let squares =

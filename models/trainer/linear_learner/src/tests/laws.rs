@@ -117,8 +117,9 @@ fn the_sums_of_two_hosts_are_those_of_one() {
     let all = batch(2000, 30, |row| row as f32 / 1000.0);
     let start = weights(30, 32, 1);
     let part = |rows: std::ops::Range<usize>| {
-        let chosen: Vec<(usize, usize)> = rows.map(|row| (0, row)).collect();
-        derive(&objective, &start, &estimator::select(&[&all], Some(&chosen)))
+        let mut some = estimator::Gather::default();
+        some.push_range(&all, rows);
+        derive(&objective, &start, &some.finish())
     };
     let (whole, left, right) = (derive(&objective, &start, &all), part(0..700), part(700..2000));
     let sum: Vec<f32> = left.weight.iter().zip(&right.weight).map(|(left, right)| left + right).collect();
