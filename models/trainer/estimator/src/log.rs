@@ -130,7 +130,20 @@ impl Log {
 
     /// Numbers of a span of time: `#metrics {"StartTime": …, "Dimensions": …, "Metrics": {name: {sum, count, min, max}}}`.
     pub fn metrics(&self, algorithm: &str, operation: &str, started_s: f64, numbers: &[(&str, f64)]) {
-        let ended_s = jiff::Timestamp::now().as_microsecond() as f64 / 1e6;
+        self.metrics_of(algorithm, operation, &[], started_s, numbers);
+    }
+
+    /// The same of a part of the training, which `parts` names: an epoch, a model.
+    pub fn metrics_of(
+        &self,
+        algorithm: &str,
+        operation: &str,
+        parts: &[(&str, u64)],
+        started_s: f64,
+        numbers: &[(&str, f64)],
+    ) {
+        let mut dimensions = json!({"Algorithm": algorithm, "Host": &*self.host, "Operation": operation});
+        parts.iter().for_each(|(name, place)| dimensions[*name] = json!(place));
         let one = |(name, value): &(&str, f64)| {
             ((*name).to_owned(), json!({"sum": value, "count": 1, "min": value, "max": value}))
         };
@@ -139,8 +152,8 @@ impl Log {
             "#metrics {}",
             json!({
                 "StartTime": started_s,
-                "EndTime": ended_s,
-                "Dimensions": {"Algorithm": algorithm, "Host": &*self.host, "Operation": operation},
+                "EndTime": now_s(),
+                "Dimensions": dimensions,
                 "Metrics": metrics,
             })
         ));

@@ -6,7 +6,6 @@ use dmatrix::DMatrix;
 use estimator::{
     Channel, Fitted, Hyperparameters, Job, MetricKind, Order, RowRules, Rows, TrainError, now_s, warm_up_rows,
 };
-use serde_json::{Value, json};
 
 use crate::finish::{Channels, finish};
 use crate::grid::{Candidate, candidates};
@@ -188,14 +187,16 @@ struct Told<'a> {
 impl Told<'_> {
     fn tell(&self, seen: &Seen, judged: &Judged, started_s: f64) {
         let (log, objective) = (&self.job.log, self.settings.loss.objective());
+        let names = [format!("train_{objective}"), format!("validation_{objective}")];
+        let names = if self.has_validation { &names[..] } else { &names[..1] };
         for (model, (train, other)) in seen.losses.iter().zip(&judged.losses).enumerate() {
-            let mut numbers = vec![(format!("train_{objective}"), *train)];
-            if self.has_validation {
-                numbers.push((format!("validation_{objective}"), *other));
-            }
             // Models at rest have none.
             if train.is_finite() {
-                log.line(&self.numbers(model, &numbers, started_s));
+                let numbers = names.iter().map(String::as_str).zip([*train, *other]);
+                // Numbers that are not finite have no place in JSON.
+                let numbers: Vec<(&str, f64)> = numbers.filter(|(_, value)| value.is_finite()).collect();
+                let parts = [("epoch", u64::from(self.epoch)), ("model", model as u64)];
+                log.metrics_of(ALGORITHM, "training", &parts, started_s, &numbers);
             }
         }
         let (train, other) = (seen.losses[self.model], judged.losses[self.model]);
@@ -211,27 +212,6 @@ impl Told<'_> {
             judged.values[self.model]
         ));
         log.completed(100.0 * f64::from(self.epoch + 1) / f64::from(self.settings.epochs));
-    }
-
-    /// A `#metrics` line of one model; numbers that are not finite have no place in JSON.
-    fn numbers(&self, model: usize, numbers: &[(String, f64)], started_s: f64) -> String {
-        let mut metrics = serde_json::Map::new();
-        for (name, value) in numbers.iter().filter(|(_, value)| value.is_finite()) {
-            metrics.insert(name.clone(), json!({"sum": value, "count": 1, "min": value, "max": value}));
-        }
-        let line = json!({
-            "StartTime": started_s,
-            "EndTime": now_s(),
-            "Dimensions": {
-                "Algorithm": ALGORITHM,
-                "Host": self.job.log.host(),
-                "Operation": "training",
-                "epoch": self.epoch,
-                "model": model,
-            },
-            "Metrics": Value::Object(metrics),
-        });
-        format!("#metrics {line}")
     }
 }
 
