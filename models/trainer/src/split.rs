@@ -5,11 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use dmatrix::{DMatrix, Missing, Row};
-use estimator::{Channel, Job, Order, RowRules, Selection, TrainError};
+use estimator::{Channel, Job, RowRules, Selection, TrainError};
 use sha2::{Digest, Sha256};
-
-/// Rows at once while they are looked at.
-const BATCH_ROWS: usize = 10_000;
 
 /// A column of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,28 +72,27 @@ impl Split {
     /// A number for every row: the value of the column that decides, or 0.
     fn keys(&self, channel: &Channel, job: &Job) -> Result<Vec<f32>, TrainError> {
         let rules = RowRules { columns: None, missing: Missing::Allowed, csv_weights: false };
-        let mut rows = channel.open(&rules, BATCH_ROWS, job)?;
         let column = match self.by {
             By::Chance => None,
             By::Strata(column) | By::Groups(column) | By::Time(column) => Some(column),
         };
-        if let Some(Column::Feature(feature)) = column
-            && feature >= rows.columns()
-        {
-            let columns = rows.columns();
-            return Err(TrainError::client(format!("column {feature}: expected a feature below {columns}")));
-        }
-        let (mut keys, mut batch) = (Vec::new(), DMatrix::new());
-        let mut pass = rows.pass(Order::AsRead)?;
-        while pass.next(&mut batch)? {
-            if column == Some(Column::Label) && batch.labels().is_empty() {
+        let (mut keys, mut columns) = (Vec::new(), 0);
+        channel.each_block(&rules, job, |block| {
+            if column == Some(Column::Label) && block.labels().is_empty() {
                 return Err(TrainError::client("column label: expected labelled rows, found none"));
             }
-            keys.extend((0..batch.rows()).map(|row| match column {
+            columns = columns.max(block.columns());
+            keys.extend((0..block.rows()).map(|row| match column {
                 None => 0.0,
-                Some(Column::Label) => batch.labels()[row],
-                Some(Column::Feature(feature)) => value(&batch, row, feature),
+                Some(Column::Label) => block.labels()[row],
+                Some(Column::Feature(feature)) => value(block, row, feature),
             }));
+            Ok(())
+        })?;
+        if let Some(Column::Feature(feature)) = column
+            && feature >= columns
+        {
+            return Err(TrainError::client(format!("column {feature}: expected a feature below {columns}")));
         }
         match keys.iter().position(|key| key.is_nan()) {
             Some(row) => {
@@ -265,10 +261,10 @@ fn parts(channel: &Channel, sides: &[Side]) -> Parts {
     Parts { train: view(marks(Side::Train)), held: view(Arc::clone(&held_marks)), held_sha256, held_marks }
 }
 
-/// A feature of a row; an absent one is 0.
+/// A feature of a row; an absent one is 0, and so is one beyond the columns.
 fn value(rows: &DMatrix, row: usize, feature: usize) -> f32 {
     match rows.row(row) {
-        Row::Dense(values) => values[feature],
+        Row::Dense(values) => values.get(feature).copied().unwrap_or_default(),
         Row::Sparse { indices, values } => {
             indices.binary_search(&(feature as u32)).map_or(0.0, |place| values[place])
         }
