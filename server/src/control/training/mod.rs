@@ -43,7 +43,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 use training::Stop;
 
-use super::jobs::{JobStatus, JobTasks, state as job};
+use super::jobs::{JobStatus, JobTasks, run, state as job};
 use super::{Control, StateError};
 use crate::buckets::Buckets;
 use crate::metrics::Metrics;
@@ -129,7 +129,7 @@ impl TrainingJobs {
     /// Starts the task of a job, which hears `asked` first.
     fn begin(self: &Arc<Self>, name: String, id: String, asked: Stop) {
         let jobs = Arc::clone(self);
-        self.tasks.begin(id, asked, |stop| jobs.run(name, stop));
+        self.tasks.begin(id, asked, |stop| run(jobs, name, stop));
     }
 
     /// Writes an event beside those of endpoints; the next one comes after it.

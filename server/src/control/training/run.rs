@@ -19,13 +19,10 @@ use super::request::TrainingRequest;
 use super::settle::fault;
 use super::state::{Event, TrainingJobState};
 use crate::buckets::{Buckets, key_path};
-use crate::control::jobs::JobStatus;
-use crate::control::record::Record;
+use crate::control::jobs::{FAULT, JobStatus, Jobs, STATE_PAUSE};
+use crate::control::record::{Kind, Record};
 use crate::control::{StateError, instance};
 use crate::rt;
-
-/// The pause before the state is read or written again when it could not be. Reason: a full disk or a busy writer passes.
-const STATE_PAUSE: Duration = Duration::from_secs(1);
 
 /// How often what a job told is written. Reason: who follows a log sees a line at once, and a transaction holds many lines.
 const WRITE_PERIOD: Duration = Duration::from_millis(250);
@@ -33,9 +30,6 @@ const WRITE_PERIOD: Duration = Duration::from_millis(250);
 /// The least time that programs get, of a job whose time is over when it is begun again. Reason: the engine then ends it in the
 /// usual way, and uploads what there is.
 const RUNTIME_LEAST: Duration = Duration::from_secs(1);
-
-/// `FailureReason` of a job that a fault of ours ended.
-const FAULT: &str = "InternalServerError: the server's log has the reason";
 
 /// Why a run came to no end of its own.
 enum Halt {
@@ -67,28 +61,10 @@ impl Stores for BucketStores {
     }
 }
 
-impl TrainingJobs {
-    /// Runs the job to its end, or until it is suspended.
-    pub(super) async fn run(self: Arc<Self>, name: String, stop: watch::Receiver<Stop>) {
-        loop {
-            let (jobs, asked, heard) = (Arc::clone(&self), name.clone(), stop.clone());
-            // In a task of its own, so that a fault of ours is the job's failure and not its silence.
-            let run = tokio::spawn(async move { jobs.run_once(&asked, heard).await });
-            let settled = match run.await {
-                Ok(settled) => settled,
-                Err(error) => {
-                    tracing::error!(job = name, %error, "a training job's task failed");
-                    self.ended(&name, Outcome::Failed(FAULT.to_owned())).await
-                }
-            };
-            let Err(error) = settled else { return };
-            tracing::error!(job = name, %error, "the job's state cannot be had; trying again");
-            tokio::time::sleep(STATE_PAUSE).await;
-            if *stop.borrow() == Stop::Suspend {
-                return;
-            }
-        }
-    }
+impl Jobs for TrainingJobs {
+    type Stop = Stop;
+    const KIND: Kind = Kind::TrainingJob;
+    const SUSPEND: Stop = Stop::Suspend;
 
     async fn run_once(&self, name: &str, mut stop: watch::Receiver<Stop>) -> Result<(), StateError> {
         match self.carry(name, &mut stop).await {
@@ -99,6 +75,12 @@ impl TrainingJobs {
         }
     }
 
+    async fn fail(&self, name: &str, reason: &str) -> Result<(), StateError> {
+        self.ended(name, Outcome::Failed(reason.to_owned())).await
+    }
+}
+
+impl TrainingJobs {
     async fn carry(&self, name: &str, stop: &mut watch::Receiver<Stop>) -> Result<(), Halt> {
         let Some((_, state)) = self.read(name).await? else { return Ok(()) };
         if state.status.has_ended() {

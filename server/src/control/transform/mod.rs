@@ -39,7 +39,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 use transform::job::Stop;
 
-use super::jobs::{JobTasks, state as job};
+use super::jobs::{JobTasks, run, state as job};
 use super::{Control, StateError};
 use crate::buckets::Buckets;
 use crate::metrics::Metrics;
@@ -118,7 +118,7 @@ impl TransformJobs {
     /// Starts the task of a job.
     fn begin(self: &Arc<Self>, name: String, id: String) {
         let jobs = Arc::clone(self);
-        self.tasks.begin(id, Stop::Run, |stop| jobs.run(name, stop));
+        self.tasks.begin(id, Stop::Run, |stop| run(jobs, name, stop));
     }
 
     /// Writes an event beside those of endpoints; the next one comes after it.

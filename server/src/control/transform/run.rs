@@ -1,7 +1,6 @@
 //! One job, from its turn to its end: the model loaded, the journal opened, the engine run, and its summary made a status.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use object_store::path::Path;
 use tokio::sync::{SemaphorePermit, watch};
@@ -18,15 +17,12 @@ use super::model::{Servable, failure_reason};
 use super::request::TransformRequest;
 use super::settle::Ended;
 use super::state::TransformJobState;
-use crate::control::jobs::JobStatus;
-use crate::control::record::Record;
+use crate::control::jobs::{FAULT, JobStatus, Jobs};
+use crate::control::record::{Kind, Record};
 use crate::control::shared_models::SharedModel;
 use crate::control::{ControlError, StateError};
 use crate::transform::BatchModel;
 use crate::transform::fit::fit;
-
-/// The pause before the state is read or written again when it could not be. Reason: a full disk or a busy writer passes.
-const STATE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Calls at once of one job, over all its instances. Reason: some times the threads of a large machine; more only wait, and each
 /// holds a payload and an answer.
@@ -35,9 +31,6 @@ const CALLS_AT_ONCE_MAX: usize = 64;
 /// Bytes of the payloads of those calls. Reason: twice what one instance may have; a few jobs run beside each other and beside
 /// the models of endpoints.
 const CALLS_BYTES_MAX: usize = 256 * MIB;
-
-/// `FailureReason` of a job that a fault of ours ended.
-const FAULT: &str = "InternalServerError: the server's log has the reason";
 
 /// Why a run came to no end of its own.
 pub(super) enum Halt {
@@ -76,61 +69,10 @@ pub(super) struct Running<'a> {
     stop: watch::Receiver<Stop>,
 }
 
-impl TransformJobs {
-    /// Runs the job to its end, or until it is suspended.
-    pub(super) async fn run(self: Arc<Self>, name: String, stop: watch::Receiver<Stop>) {
-        loop {
-            let (jobs, asked, heard) = (Arc::clone(&self), name.clone(), stop.clone());
-            // In a task of its own, so that a fault of ours is the job's failure and not its silence.
-            let run = tokio::spawn(async move { jobs.run_once(&asked, heard).await });
-            let settled = match run.await {
-                Ok(settled) => settled,
-                Err(error) => {
-                    tracing::error!(job = name, %error, "a transform job's task failed");
-                    self.ended(&name, Ended::Failed(FAULT.to_owned())).await
-                }
-            };
-            let Err(error) = settled else { return };
-            tracing::error!(job = name, %error, "the job's state cannot be had; trying again");
-            tokio::time::sleep(STATE_PAUSE).await;
-            if *stop.borrow() == Stop::Suspend {
-                return;
-            }
-        }
-    }
-
-    /// Its turn, unless there is nothing to run or it is stopped before. What waits is nothing but a name: thousands may.
-    async fn turn(
-        &self,
-        name: &str,
-        stop: &mut watch::Receiver<Stop>,
-    ) -> Result<Option<SemaphorePermit<'_>>, StateError> {
-        let status = self.read(name).await?.map(|(_, state)| state.status);
-        if status != Some(JobStatus::InProgress) {
-            return Ok(None);
-        }
-        let _waiting = self.metrics.transforms.wait();
-        Ok(tokio::select! {
-            biased;
-            _ = stop.wait_for(|stop| *stop != Stop::Run) => None,
-            turn = self.turns.acquire() => Some(turn.expect("it is never closed")),
-        })
-    }
-
-    /// What `work` gives, done on the jobs' own runtime: all else of a job holds locks and turns that endpoints and calls wait
-    /// for, and so stays where they are.
-    async fn behind<T: Send + 'static>(
-        &self,
-        work: impl Future<Output = T> + Send + 'static,
-    ) -> Result<T, Halt> {
-        let Some(task) = self.tasks.spawn(work) else {
-            return Err(Halt::Asked(Stop::Suspend));
-        };
-        task.await.map_err(|error| {
-            tracing::error!(%error, "a transform failed");
-            Halt::Failed(FAULT.to_owned())
-        })
-    }
+impl Jobs for TransformJobs {
+    type Stop = Stop;
+    const KIND: Kind = Kind::TransformJob;
+    const SUSPEND: Stop = Stop::Suspend;
 
     async fn run_once(&self, name: &str, mut stop: watch::Receiver<Stop>) -> Result<(), StateError> {
         let turn = self.turn(name, &mut stop).await?;
@@ -162,6 +104,45 @@ impl TransformJobs {
             Ended::Stopped => running.log.say("transform job stopped"),
         }
         self.ended(name, ended).await
+    }
+
+    async fn fail(&self, name: &str, reason: &str) -> Result<(), StateError> {
+        self.ended(name, Ended::Failed(reason.to_owned())).await
+    }
+}
+
+impl TransformJobs {
+    /// Its turn, unless there is nothing to run or it is stopped before. What waits is nothing but a name: thousands may.
+    async fn turn(
+        &self,
+        name: &str,
+        stop: &mut watch::Receiver<Stop>,
+    ) -> Result<Option<SemaphorePermit<'_>>, StateError> {
+        let status = self.read(name).await?.map(|(_, state)| state.status);
+        if status != Some(JobStatus::InProgress) {
+            return Ok(None);
+        }
+        let _waiting = self.metrics.transforms.wait();
+        Ok(tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop != Stop::Run) => None,
+            turn = self.turns.acquire() => Some(turn.expect("it is never closed")),
+        })
+    }
+
+    /// What `work` gives, done on the jobs' own runtime: all else of a job holds locks and turns that endpoints and calls wait
+    /// for, and so stays where they are.
+    async fn behind<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, Halt> {
+        let Some(task) = self.tasks.spawn(work) else {
+            return Err(Halt::Asked(Stop::Suspend));
+        };
+        task.await.map_err(|error| {
+            tracing::error!(%error, "a transform failed");
+            Halt::Failed(FAULT.to_owned())
+        })
     }
 }
 
