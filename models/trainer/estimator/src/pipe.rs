@@ -299,6 +299,22 @@ mod tests {
     }
 
     #[test]
+    fn blocks_of_a_pipe_come_once_and_in_order() {
+        let text: String = (0..500_000).map(|row| format!("{row},1,2,3\n")).collect();
+        let (folder, writer) = pipes(1, &text);
+        let (mut labels, mut blocks) = (Vec::new(), 0);
+        let take = |block: &DMatrix| {
+            labels.extend_from_slice(block.labels());
+            blocks += 1;
+            Ok(())
+        };
+        let job = crate::Job::for_tests(&[], &[]);
+        channel(folder.path()).each_block(&RowRules::finite(None), &job, take).expect("sound rows");
+        assert!(blocks > 1 && labels == (0..500_000).map(|row| row as f32).collect::<Vec<_>>());
+        assert_eq!(writer.join().expect("no panic"), [true]);
+    }
+
+    #[test]
     fn a_pipe_without_a_writer_is_named() {
         let folder = tempfile::tempdir().expect("a scratch folder");
         let open = |patience_ms| {
