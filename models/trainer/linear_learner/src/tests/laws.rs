@@ -1,5 +1,7 @@
 //! What must hold of sums of derivatives and of whole trainings.
 
+use codecs::framing::SplitType;
+use codecs::record::Record;
 use dmatrix::{DMatrix, Storage};
 use estimator::{Channel, Job};
 
@@ -143,44 +145,19 @@ fn bits_do_not_depend_on_threads() {
 fn recordio(path: &std::path::Path, rows: &[(f32, Vec<f32>)], is_sparse: bool) -> Channel {
     let mut bytes = Vec::new();
     for (label, values) in rows {
-        let record = record(*label, values, is_sparse);
-        bytes.extend(0xCED7_230A_u32.to_le_bytes());
-        bytes.extend((record.len() as u32).to_le_bytes());
-        bytes.extend(&record);
-        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        let entries = values.iter().enumerate().filter(|(_, value)| **value != 0.0);
+        let record = if is_sparse {
+            let (keys, kept) = entries.map(|(key, value)| (key as u64, *value)).unzip();
+            Record::sparse(kept, keys, vec![values.len() as u64])
+        } else {
+            Record::dense(values.clone())
+        };
+        let record = record.with_label(*label).to_bytes();
+        SplitType::RecordIo.join(&record, &mut bytes).expect("a short record");
     }
     std::fs::write(path, bytes).expect("a file");
     let content_type = "application/x-recordio-protobuf";
     Channel::for_tests("train", path, content_type, estimator::Labels::Required).expect("known")
-}
-
-/// A record of one tensor and one label, spelled out field by field.
-fn record(label: f32, values: &[f32], is_sparse: bool) -> Vec<u8> {
-    let field = |number: u8, bytes: &[u8]| {
-        let mut out = vec![number << 3 | 2];
-        let mut length = bytes.len();
-        while length >= 128 {
-            out.push((length & 127) as u8 | 128);
-            length >>= 7;
-        }
-        out.push(length as u8);
-        out.extend(bytes);
-        out
-    };
-    let kept: Vec<(u8, f32)> = values
-        .iter()
-        .enumerate()
-        .filter(|(_, value)| !is_sparse || **value != 0.0)
-        .map(|(key, value)| (key as u8, *value))
-        .collect();
-    let numbers: Vec<u8> = kept.iter().flat_map(|(_, value)| value.to_le_bytes()).collect();
-    let mut tensor = field(1, &numbers);
-    if is_sparse {
-        tensor.extend(field(2, &kept.iter().map(|(key, _)| *key).collect::<Vec<u8>>()));
-        tensor.extend(field(3, &[values.len() as u8]));
-    }
-    let entry = |tensor: &[u8]| [field(1, b"values"), field(2, &field(2, tensor))].concat();
-    [field(1, &entry(&tensor)), field(2, &entry(&field(1, &label.to_le_bytes())))].concat()
 }
 
 #[test]
