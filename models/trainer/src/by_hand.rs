@@ -31,7 +31,7 @@ pub(crate) fn train(estimator: &Estimator, asked: &ByHand, mut job: Job) -> Resu
     training.report.facts.insert("algorithm".into(), json!(estimator.name));
     training.report.facts.insert("hyperparameters".into(), json!(job.hyperparameters));
     let train = job.train()?.clone();
-    let (fitted, task) = match asked.split {
+    let Trained { fitted, scorer, task } = match asked.split {
         None => training.whole(&job)?,
         Some(split) => {
             let parts = split.parts(&train, &job)?;
@@ -42,7 +42,7 @@ pub(crate) fn train(estimator: &Estimator, asked: &ByHand, mut job: Job) -> Resu
             }
         }
     };
-    training.score_others(&mut job, &fitted)?;
+    training.score_others(&job, &fitted, scorer)?;
     let path = fitted.write_archive(&asked.out)?;
     training.report.summarise_folds();
     training.report.write(&asked.out, &job.log)?;
@@ -60,6 +60,14 @@ pub(crate) fn train(estimator: &Estimator, asked: &ByHand, mut job: Job) -> Resu
     Ok(())
 }
 
+/// A model that came out.
+struct Trained {
+    fitted: Fitted,
+    /// The same as a server loads it, where something was scored by it.
+    scorer: Option<Scorer>,
+    task: Task,
+}
+
 struct Training<'a> {
     estimator: &'a Estimator,
     asked: &'a ByHand,
@@ -71,30 +79,24 @@ struct Training<'a> {
 
 impl Training<'_> {
     /// One run over all rows.
-    fn whole(&mut self, job: &Job) -> Result<(Fitted, Task), TrainError> {
+    fn whole(&mut self, job: &Job) -> Result<Trained, TrainError> {
         let fitted = run::fit(self.estimator, job)?;
         let scorer = self.scorer(&fitted)?;
-        let task = scorer.task();
         self.measure("train", &scorer, job.train()?, job)?;
-        Ok((fitted, task))
+        Ok(Trained { fitted, task: scorer.task(), scorer: Some(scorer) })
     }
 
     /// One run over a part; the rest is watched and measured.
-    fn held_out(&mut self, job: &mut Job, parts: &Parts) -> Result<(Fitted, Task), TrainError> {
+    fn held_out(&mut self, job: &mut Job, parts: &Parts) -> Result<Trained, TrainError> {
         let (fitted, scorer) = self.run_part(job, parts)?;
         self.measure("train", &scorer, &parts.train, job)?;
         let scored = self.measure("held", &scorer, &parts.held, job)?;
         self.keep(scored, parts, 0);
-        Ok((fitted, scorer.task()))
+        Ok(Trained { fitted, task: scorer.task(), scorer: Some(scorer) })
     }
 
     /// A run a fold, and one model of them.
-    fn folds(
-        &mut self,
-        job: &mut Job,
-        train: &Channel,
-        runs: &[Parts],
-    ) -> Result<(Fitted, Task), TrainError> {
+    fn folds(&mut self, job: &mut Job, train: &Channel, runs: &[Parts]) -> Result<Trained, TrainError> {
         let mut models = Vec::new();
         let mut task = Task::Nothing;
         for (fold, parts) in runs.iter().enumerate() {
@@ -108,16 +110,19 @@ impl Training<'_> {
                 return Err(TrainError::Stopped);
             }
         }
-        let fitted = match self.asked.aggregate {
+        let (fitted, scorer) = match self.asked.aggregate {
             Aggregate::Refit => {
                 job.log.line("all rows");
                 self.place(job, train.clone(), None);
-                run::fit(self.estimator, job)?
+                (run::fit(self.estimator, job)?, None)
             }
-            Aggregate::Best => models.swap_remove(self.best_fold()?),
-            Aggregate::EnsembleMean | Aggregate::Vote => self.ensemble(models)?,
+            Aggregate::Best => (models.swap_remove(self.best_fold()?), None),
+            Aggregate::EnsembleMean | Aggregate::Vote => {
+                let (fitted, scorer) = self.ensemble(models)?;
+                (fitted, Some(scorer))
+            }
         };
-        Ok((fitted, task))
+        Ok(Trained { fitted, scorer, task })
     }
 
     /// Trains on one side of `parts` and loads what came out.
@@ -139,11 +144,11 @@ impl Training<'_> {
     }
 
     /// The channels that were given beside `train`.
-    fn score_others(&mut self, job: &mut Job, fitted: &Fitted) -> Result<(), TrainError> {
+    fn score_others(&mut self, job: &Job, fitted: &Fitted, scorer: Option<Scorer>) -> Result<(), TrainError> {
         if self.asked.others.is_empty() {
             return Ok(());
         }
-        let scorer = self.scorer(fitted)?;
+        let scorer = scorer.map_or_else(|| self.scorer(fitted), Ok)?;
         for channel in &self.asked.others {
             let scored = self.measure(channel.name, &scorer, channel, job)?;
             if self.scored.is_empty() && !scored.fields.is_empty() {
@@ -215,7 +220,7 @@ impl Training<'_> {
     }
 
     /// The models of all folds in one artifact, which answers their mean or, for classes, what most of them say.
-    fn ensemble(&self, models: Vec<Fitted>) -> Result<Fitted, TrainError> {
+    fn ensemble(&self, models: Vec<Fitted>) -> Result<(Fitted, Scorer), TrainError> {
         let name = self.estimator.name;
         if name != "xgboost" {
             return Err(TrainError::client(format!(
@@ -243,8 +248,8 @@ impl Training<'_> {
             number(&mut model.members, fold);
             whole.members.append(&mut model.members);
         }
-        self.scorer(&whole)?;
-        Ok(whole)
+        let scorer = self.scorer(&whole)?;
+        Ok((whole, scorer))
     }
 }
 
