@@ -7,6 +7,7 @@
 mod cells;
 mod concurrency;
 mod histogram;
+mod jobs;
 mod measure;
 mod page;
 mod period;
@@ -15,7 +16,6 @@ mod process;
 mod registry;
 mod sharded;
 mod text;
-mod trainings;
 mod transforms;
 mod variant;
 
@@ -28,12 +28,12 @@ use metrics::{Counter, CounterFn, Gauge, Histogram, Key, Label, Metadata, Record
 use wire::Timestamp;
 
 pub use concurrency::Level;
+pub use jobs::Jobs;
 pub use measure::{Backlog, Measure};
 pub use period::Times;
 pub use pool::Pool;
 pub use process::{Process, machine_bytes};
 pub use registry::Registry;
-pub use trainings::Trainings;
 pub use transforms::Transforms;
 pub use variant::{VariantLabels, VariantMetrics, VariantPeriod};
 
@@ -212,7 +212,7 @@ pub struct Metrics {
     /// Transform jobs.
     pub transforms: Transforms,
     /// Training jobs.
-    pub trainings: Trainings,
+    pub trainings: Jobs,
     rejected: ByCode,
     registry: Arc<Registry>,
     variants: Mutex<Variants>,
@@ -250,7 +250,7 @@ impl Default for Metrics {
             shadow_dropped: counter(&registry, SHADOW_DROPPED, &[]),
             pool: Pool::new(base),
             transforms: Transforms::default(),
-            trainings: Trainings::default(),
+            trainings: Jobs::new(TRAINING_JOBS, TRAINING_JOBS_ENDED),
             rejected: ByCode::new(&registry, REJECTED, &[]),
             registry,
             variants: Mutex::default(),

@@ -6,22 +6,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use transform::Progress;
 use transform::job::Counts;
 
-use super::text::{self, Text};
+use super::jobs::{self, Jobs, WaitingJob};
+use super::text::Text;
 use super::{TRANSFORM_COUNTERS, TRANSFORM_JOBS, TRANSFORM_JOBS_ENDED};
 
 /// How many counters of the engine are shown.
 const COUNTERS: usize = TRANSFORM_COUNTERS.len();
 
 /// All jobs' numbers.
-#[derive(Debug, Default)]
-pub struct Transforms(Mutex<Numbers>);
+#[derive(Debug)]
+pub struct Transforms {
+    jobs: Jobs,
+    numbers: Mutex<Numbers>,
+}
 
 #[derive(Debug, Default)]
 struct Numbers {
-    waiting: u64,
     running: Vec<Arc<Job>>,
-    /// By what they ended as, in the order of their first end.
-    ended: Vec<(&'static str, u64)>,
     /// What ended jobs counted, in the order of [`TRANSFORM_COUNTERS`].
     counted: [u64; COUNTERS],
 }
@@ -33,38 +34,36 @@ struct Job {
     progress: Arc<Progress>,
 }
 
-/// A job that waits for its turn, until this is dropped.
-#[derive(Debug)]
-pub struct WaitingJob<'a>(&'a Transforms);
-
 /// A job that runs, until this is dropped.
 #[derive(Debug)]
 pub struct RunningJob<'a> {
     transforms: &'a Transforms,
     job: Arc<Job>,
+    _counted: jobs::RunningJob<'a>,
+}
+
+impl Default for Transforms {
+    fn default() -> Self {
+        Self { jobs: Jobs::new(TRANSFORM_JOBS, TRANSFORM_JOBS_ENDED), numbers: Mutex::default() }
+    }
 }
 
 impl Transforms {
     /// A job waits.
     pub fn wait(&self) -> WaitingJob<'_> {
-        self.numbers().waiting += 1;
-        WaitingJob(self)
+        self.jobs.wait()
     }
 
     /// A job runs on `host` and counts in `progress`.
     pub fn run(&self, host: String, progress: Arc<Progress>) -> RunningJob<'_> {
         let job = Arc::new(Job { host, progress });
         self.numbers().running.push(Arc::clone(&job));
-        RunningJob { transforms: self, job }
+        RunningJob { transforms: self, job, _counted: self.jobs.run() }
     }
 
     /// A job has ended, in this status.
     pub fn end(&self, status: &'static str) {
-        let mut numbers = self.numbers();
-        match numbers.ended.iter_mut().find(|(ended, _)| *ended == status) {
-            Some((_, count)) => *count += 1,
-            None => numbers.ended.push((status, 1)),
-        }
+        self.jobs.end(status);
     }
 
     /// Where jobs run now.
@@ -74,17 +73,8 @@ impl Transforms {
 
     /// Their part of the page.
     pub(super) fn show(&self, text: &mut Text) {
+        self.jobs.show(text);
         let numbers = self.numbers();
-        let (name, help) = TRANSFORM_JOBS;
-        text.family(name, "gauge", help);
-        for (state, count) in [("running", numbers.running.len() as u64), ("waiting", numbers.waiting)] {
-            text.sample(name, &text::label("state", state), count);
-        }
-        let (name, help) = TRANSFORM_JOBS_ENDED;
-        text.family(name, "counter", help);
-        for (status, count) in &numbers.ended {
-            text.sample(name, &text::label("status", status), *count);
-        }
         let mut totals = numbers.counted;
         numbers.running.iter().for_each(|job| add(&mut totals, &job.progress));
         for ((name, help), total) in TRANSFORM_COUNTERS.into_iter().zip(totals) {
@@ -94,13 +84,7 @@ impl Transforms {
     }
 
     fn numbers(&self) -> MutexGuard<'_, Numbers> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for WaitingJob<'_> {
-    fn drop(&mut self) {
-        self.0.numbers().waiting -= 1;
+        self.numbers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,13 +1,18 @@
-//! The numbers of training jobs: how many wait and run, and how they ended.
+//! The numbers of the jobs of one kind: how many wait and run, and how they ended.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::text::{self, Text};
-use super::{TRAINING_JOBS, TRAINING_JOBS_ENDED};
 
-/// All jobs' numbers.
-#[derive(Debug, Default)]
-pub struct Trainings(Mutex<Numbers>);
+/// The jobs of one kind.
+#[derive(Debug)]
+pub struct Jobs {
+    /// The name and the help of the gauge of those that wait and run.
+    open: (&'static str, &'static str),
+    /// The name and the help of the counter of those that have ended.
+    ended: (&'static str, &'static str),
+    numbers: Mutex<Numbers>,
+}
 
 #[derive(Debug, Default)]
 struct Numbers {
@@ -19,13 +24,18 @@ struct Numbers {
 
 /// A job that waits for its turn, until this is dropped.
 #[derive(Debug)]
-pub struct WaitingJob<'a>(&'a Trainings);
+pub struct WaitingJob<'a>(&'a Jobs);
 
 /// A job that runs, until this is dropped.
 #[derive(Debug)]
-pub struct RunningJob<'a>(&'a Trainings);
+pub struct RunningJob<'a>(&'a Jobs);
 
-impl Trainings {
+impl Jobs {
+    /// No jobs yet: shown as the gauge `open` and the counter `ended`, each a name and its help.
+    pub(super) fn new(open: (&'static str, &'static str), ended: (&'static str, &'static str)) -> Self {
+        Self { open, ended, numbers: Mutex::default() }
+    }
+
     /// A job waits.
     pub fn wait(&self) -> WaitingJob<'_> {
         self.numbers().waiting += 1;
@@ -50,12 +60,12 @@ impl Trainings {
     /// Their part of the page.
     pub(super) fn show(&self, text: &mut Text) {
         let numbers = self.numbers();
-        let (name, help) = TRAINING_JOBS;
+        let (name, help) = self.open;
         text.family(name, "gauge", help);
         for (state, count) in [("running", numbers.running), ("waiting", numbers.waiting)] {
             text.sample(name, &text::label("state", state), count);
         }
-        let (name, help) = TRAINING_JOBS_ENDED;
+        let (name, help) = self.ended;
         text.family(name, "counter", help);
         for (status, count) in &numbers.ended {
             text.sample(name, &text::label("status", status), *count);
@@ -63,7 +73,7 @@ impl Trainings {
     }
 
     fn numbers(&self) -> MutexGuard<'_, Numbers> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.numbers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -81,11 +91,12 @@ impl Drop for RunningJob<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{TRAINING_JOBS, TRAINING_JOBS_ENDED};
     use super::*;
 
-    fn check(trainings: &Trainings, expected: &[&str]) {
+    fn check(jobs: &Jobs, expected: &[&str]) {
         let mut text = Text::default();
-        trainings.show(&mut text);
+        jobs.show(&mut text);
         let page = text.finish();
         for line in expected {
             assert!(page.lines().any(|found| found == *line), "expected {line}, found:\n{page}");
@@ -94,7 +105,7 @@ mod tests {
 
     #[test]
     fn jobs_are_counted_where_they_are() {
-        let trainings = Trainings::default();
+        let trainings = Jobs::new(TRAINING_JOBS, TRAINING_JOBS_ENDED);
         let (waiting, running) = (trainings.wait(), trainings.run());
         check(
             &trainings,
