@@ -8,8 +8,12 @@
 //! | `status` | where a job stands |
 //! | `state` | what is stored of it, read and changed |
 //! | `run` | its run, again until its end is stored |
+//! | `calls` | the calls that are the same for every kind |
+//! | `event` | what is told of it |
 //! | `tasks` | the task of each, and whom to tell to stop |
 
+pub(super) mod calls;
+pub(super) mod event;
 mod run;
 pub(super) mod state;
 mod status;

@@ -10,7 +10,7 @@ use wire::{Scope, Timestamp};
 use super::request::TrainingRequest;
 use super::state::{Event, TrainingJobState};
 use super::{TrainingJobs, event};
-use crate::control::jobs::{JobState, JobStatus, state as job};
+use crate::control::jobs::{JobState, JobStatus, calls, state as job};
 use crate::control::record::{self, Kind, Record};
 use crate::control::tags::{self, Tags};
 use crate::control::{ControlError, ids};
@@ -47,7 +47,7 @@ impl TrainingJobs {
             Ok::<_, ControlError>(record)
         });
         let record = stored.await?;
-        self.tell(event::changed(&record, &state)).await;
+        self.control.tell(event::changed(&record, &state)).await;
         self.begin(name, id, Stop::Run);
         Ok(arn)
     }
@@ -57,22 +57,15 @@ impl TrainingJobs {
     /// # Errors
     /// When there is no such job, or it has ended.
     pub async fn stop(&self, name: &str) -> Result<(), ControlError> {
-        let asked = name.to_owned();
-        let changed = self.control.database.transact(move |transaction| {
-            let (mut record, mut state) = found(transaction, &asked)?;
-            match state.status {
-                // Asked twice is stopped once.
-                JobStatus::Stopping => return Ok(None),
-                status if status.has_ended() => return Err(ControlError::TrainingJobStatus(status.as_str())),
-                _ => {}
-            }
-            let now = job::now(&record);
-            state.apply(Event::StopAsked, now);
-            state.store(transaction, &mut record, now)?;
-            Ok(Some((record, state)))
-        });
-        if let Some((record, state)) = changed.await? {
-            self.tell(event::changed(&record, &state)).await;
+        let stopped = calls::stop(
+            &self.control.database,
+            name,
+            |state: &mut TrainingJobState, now| state.apply(Event::StopAsked, now),
+            ControlError::NoTrainingJob,
+            ControlError::TrainingJobStatus,
+        );
+        if let Some((record, state)) = stopped.await? {
+            self.control.tell(event::changed(&record, &state)).await;
             self.tasks.signal(&state.id, Stop::Stop);
         }
         Ok(())

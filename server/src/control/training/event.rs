@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::state::TrainingJobState;
 use crate::control::ids;
+use crate::control::jobs::event as job;
 use crate::control::journal::envelope;
 use crate::control::record::Record;
 
@@ -14,18 +15,13 @@ pub(super) fn changed(record: &Record, state: &TrainingJobState) -> Value {
 
 /// The job's description, its times in milliseconds.
 fn detail(record: &Record, state: &TrainingJobState) -> Map<String, Value> {
-    let mut detail = state.describe(record);
     let times = [
         ("CreationTime", Some(record.created)),
         ("LastModifiedTime", Some(record.modified)),
         ("TrainingStartTime", state.started),
         ("TrainingEndTime", state.ended),
     ];
-    for (member, time) in times {
-        if let Some(time) = time {
-            detail.insert(member.to_owned(), time.0.into());
-        }
-    }
+    let mut detail = job::detail(state.describe(record), times);
     for member in ["SecondaryStatusTransitions", "FinalMetricDataList"] {
         for item in detail.get_mut(member).and_then(Value::as_array_mut).into_iter().flatten() {
             for time in ["StartTime", "EndTime", "Timestamp"] {
@@ -35,8 +31,6 @@ fn detail(record: &Record, state: &TrainingJobState) -> Map<String, Value> {
             }
         }
     }
-    // An environment may hold what is nobody else's business.
-    detail.remove("Environment");
     detail
 }
 

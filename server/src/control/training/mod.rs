@@ -37,7 +37,6 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use serde_json::Value;
 use telemetry::Telemetry;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
@@ -130,12 +129,6 @@ impl TrainingJobs {
     fn begin(self: &Arc<Self>, name: String, id: String, asked: Stop) {
         let jobs = Arc::clone(self);
         self.tasks.begin(id, asked, |stop| run(jobs, name, stop));
-    }
-
-    /// Writes an event beside those of endpoints; the next one comes after it.
-    async fn tell(&self, event: Value) {
-        let hosting = Arc::clone(&self.control.hosting);
-        rt::blocking(move || hosting.journal.record(&event)).await;
     }
 
     /// The folder of the job of this id.

@@ -28,7 +28,7 @@ impl TrainingJobs {
     ) -> Result<Option<TrainingJobState>, StateError> {
         let changed = self.change(name, move |state, now| state.apply(what, now)).await?;
         let Some((record, state)) = changed else { return Ok(None) };
-        self.tell(event::changed(&record, &state)).await;
+        self.control.tell(event::changed(&record, &state)).await;
         Ok(Some(state))
     }
 
@@ -90,7 +90,7 @@ impl TrainingJobs {
             "training job ended"
         );
         self.metrics.trainings.end(state.status.as_str());
-        self.tell(event::changed(&record, &state)).await;
+        self.control.tell(event::changed(&record, &state)).await;
         let folder = self.folder_of(&state.id);
         crate::rt::blocking(move || super::folders::remove(&folder)).await;
     }

@@ -11,7 +11,7 @@ use super::model::Servable;
 use super::request::TransformRequest;
 use super::state::TransformJobState;
 use super::{TransformJobs, event};
-use crate::control::jobs::{JobState, JobStatus, state as job};
+use crate::control::jobs::{JobState, JobStatus, calls};
 use crate::control::record::{self, Kind};
 use crate::control::tags::{self, Tags};
 use crate::control::{ControlError, StateError, ids};
@@ -41,7 +41,7 @@ impl TransformJobs {
             NewJob { name: name.clone(), arn: arn.clone(), model_name: parsed.model_name, request, tags };
         let stored = self.control.database.transact(move |transaction| insert(transaction, new, now)).await?;
         let (record, state) = stored;
-        self.tell(event::changed(&record, &state)).await;
+        self.control.tell(event::changed(&record, &state)).await;
         self.begin(name, state.id);
         Ok(arn)
     }
@@ -51,23 +51,15 @@ impl TransformJobs {
     /// # Errors
     /// When there is no such job, or it has ended.
     pub async fn stop(&self, name: &str) -> Result<(), ControlError> {
-        let asked = name.to_owned();
-        let changed = self.control.database.transact(move |transaction| {
-            let found = job::find::<TransformJobState>(transaction, &asked)?;
-            let (mut record, mut state) = found.ok_or(ControlError::NoTransformJob(asked))?;
-            match state.status {
-                // Asked twice is stopped once.
-                JobStatus::Stopping => return Ok(None),
-                status if status.has_ended() => return Err(ControlError::TransformJobEnded(status.as_str())),
-                _ => {}
-            }
-            state.status = JobStatus::Stopping;
-            let now = job::now(&record);
-            state.store(transaction, &mut record, now)?;
-            Ok(Some((record, state)))
-        });
-        if let Some((record, state)) = changed.await? {
-            self.tell(event::changed(&record, &state)).await;
+        let stopped = calls::stop(
+            &self.control.database,
+            name,
+            |state: &mut TransformJobState, _| state.status = JobStatus::Stopping,
+            ControlError::NoTransformJob,
+            ControlError::TransformJobEnded,
+        );
+        if let Some((record, state)) = stopped.await? {
+            self.control.tell(event::changed(&record, &state)).await;
             self.tasks.signal(&state.id, Stop::Abort);
         }
         Ok(())

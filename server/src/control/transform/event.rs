@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::state::TransformJobState;
 use crate::control::ids;
+use crate::control::jobs::event as job;
 use crate::control::journal::envelope;
 use crate::control::record::Record;
 
@@ -18,20 +19,12 @@ fn event(record: &Record, state: &TransformJobState, id: &str) -> Value {
 
 /// The job's description, its times in milliseconds.
 fn detail(record: &Record, state: &TransformJobState) -> Map<String, Value> {
-    let mut detail = state.describe(record);
     let times = [
         ("CreationTime", Some(record.created)),
         ("TransformStartTime", state.started),
         ("TransformEndTime", state.ended),
     ];
-    for (member, time) in times {
-        if let Some(time) = time {
-            detail.insert(member.to_owned(), time.0.into());
-        }
-    }
-    // An environment may hold what is nobody else's business.
-    detail.remove("Environment");
-    detail
+    job::detail(state.describe(record), times)
 }
 
 #[cfg(test)]

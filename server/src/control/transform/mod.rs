@@ -34,7 +34,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rusqlite::Connection;
-use serde_json::Value;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 use transform::job::Stop;
@@ -119,12 +118,6 @@ impl TransformJobs {
     fn begin(self: &Arc<Self>, name: String, id: String) {
         let jobs = Arc::clone(self);
         self.tasks.begin(id, Stop::Run, |stop| run(jobs, name, stop));
-    }
-
-    /// Writes an event beside those of endpoints; the next one comes after it.
-    async fn tell(&self, event: Value) {
-        let hosting = Arc::clone(&self.control.hosting);
-        rt::blocking(move || hosting.journal.record(&event)).await;
     }
 
     /// The journal of the job of this id.

@@ -52,7 +52,7 @@ impl TransformJobs {
         });
         let Some((record, state)) = changed.await? else { return Ok(()) };
         self.metrics.transforms.end(state.status.as_str());
-        self.tell(event::changed(&record, &state)).await;
+        self.control.tell(event::changed(&record, &state)).await;
         let journal = self.journal(&state.id);
         let removed = crate::rt::blocking(move || std::fs::remove_file(&journal)).await;
         if let Err(error) = removed
