@@ -18,6 +18,7 @@ os.environ.setdefault("CLARY_PROGRAMS", str(ROOT / "target/release"))
 sys.path.insert(0, str(ROOT / "tests/sdk"))
 
 import harness  # noqa: E402
+from families import RECORDS, records  # noqa: E402
 import numpy as np  # noqa: E402
 
 FEATURES, ROWS = 30, 5000
@@ -36,17 +37,6 @@ FAMILIES = {
 }
 
 
-def records(rows, labels=None):
-    """RecordIO-protobuf, as the SageMaker SDK writes it: the one format that all take."""
-    import io
-
-    from sagemaker.amazon.common import write_numpy_to_dense_tensor
-
-    file = io.BytesIO()
-    write_numpy_to_dense_tensor(file, rows, labels)
-    return file.getvalue()
-
-
 def train(folder, name):
     is_labelled, settings = FAMILIES[name]
     draw = np.random.default_rng(0)
@@ -55,7 +45,7 @@ def train(folder, name):
     labels = (rows[:, 0] + rows[:, 1] * rows[:, 2] > 0.75).astype(np.float32) if is_labelled else None
     (folder / "train.pbr").write_bytes(records(rows, labels))
     command = [harness.program("clary-train"), name, "--train", folder / "train.pbr", "--out", folder]
-    command += ["--content-type", "application/x-recordio-protobuf"]
+    command += ["--content-type", RECORDS]
     if name != "xgboost":
         settings = {"feature_dim": FEATURES, **settings}
     for key, value in settings.items():

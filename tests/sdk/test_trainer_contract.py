@@ -1,7 +1,6 @@
 """`clary-train` as a training container, every algorithm alike: stopped in the middle, killed and started again, on two hosts, and
 given what it must refuse. The contract's folders stand below a scratch folder; models are scored through `clary serve`."""
 
-import io
 import json
 import os
 import signal
@@ -11,60 +10,14 @@ import time
 
 import numpy as np
 import pytest
-from sagemaker.amazon.common import write_numpy_to_dense_tensor
-from sklearn.datasets import load_digits
 
 import harness
+from families import FEATURES, HELD, IS_ZERO, KNOWN, LASTING, ROWS, SETTINGS, SUPERVISED, body, records
 
-ROWS, LABELS = load_digits(return_X_y=True)
-ROWS = (ROWS / 16).astype(np.float32)
-HELD = np.arange(len(ROWS)) % 5 == 0
-IS_ZERO = (LABELS == 0).astype(np.float32)
-FEATURES = ROWS.shape[1]
 # A training that takes longer hangs.
 TRAINING_S_MAX = 120
 
-# Settings that end within a second or two, and those that make it last until it is stopped.
-FAMILIES = {
-    "xgboost": ({"objective": "binary:logistic", "num_round": 20, "max_depth": 3}, {"num_round": 1000000}),
-    "linear-learner": (
-        {"predictor_type": "binary_classifier", "epochs": 5, "mini_batch_size": 100, "num_models": 2},
-        {"epochs": 1000000, "early_stopping_patience": 1000000},
-    ),
-    "kmeans": ({"k": 10, "init_method": "kmeans++", "mini_batch_size": 500}, {"epochs": 1000000}),
-    "pca": ({"num_components": 5, "mini_batch_size": 200}, None),
-    "knn": ({"k": 5, "predictor_type": "classifier", "sample_size": 2000}, None),
-    "factorization-machines": (
-        {
-            "predictor_type": "binary_classifier",
-            "num_factors": 4,
-            "epochs": 10,
-            "mini_batch_size": 100,
-            "bias_lr": 0.1,
-            "linear_lr": 0.01,
-            "factors_lr": 0.01,
-        },
-        {"epochs": 1000000},
-    ),
-    "randomcutforest": ({"num_trees": 50, "num_samples_per_tree": 20}, None),
-    "lda": ({"num_topics": 4, "mini_batch_size": 1437}, None),
-}
-SUPERVISED = {"xgboost", "linear-learner", "knn", "factorization-machines"}
-ITERATIVE = [name for name, (_, long) in FAMILIES.items() if long]
-DISTRIBUTED = [name for name in FAMILIES if name != "lda"]
-RECORDS = "application/x-recordio-protobuf"
-
-
-def records(rows, labels=None):
-    file = io.BytesIO()
-    write_numpy_to_dense_tensor(file, rows.astype(np.float32), labels)
-    return file.getvalue()
-
-
-def content(name, chosen):
-    if name == "xgboost":
-        return harness.to_csv(np.column_stack([IS_ZERO, ROWS])[chosen]).encode(), "text/csv"
-    return records(ROWS[chosen], IS_ZERO[chosen] if name in SUPERVISED else None), RECORDS
+DISTRIBUTED = [name for name in SETTINGS if name != "lda"]
 
 
 class Host:
@@ -116,19 +69,19 @@ class Host:
         """A field of the answers to the held-out rows."""
         with harness.serve(self.base / "model") as server:
             server.ready()
-            body = json.dumps({"instances": [{"features": row} for row in ROWS[HELD].tolist()]}).encode()
+            request = json.dumps({"instances": [{"features": row} for row in ROWS[HELD].tolist()]}).encode()
             kind = "application/json"
             if self.name == "xgboost":
-                body, kind = harness.to_csv(ROWS[HELD]).encode(), "text/csv"
-            answer = server.invoke(body, kind)
+                request, kind = harness.to_csv(ROWS[HELD]).encode(), "text/csv"
+            answer = server.invoke(request, kind)
             assert answer.status_code == 200, answer.text
         (rows,) = answer.json().values()
         return np.array([list(row.values())[field] for row in rows])
 
 
 def trained(base, name, settings=None, **further):
-    data, kind = content(name, ~HELD)
-    host = Host(base, name, {**FAMILIES[name][0], **(settings or {})}, data, kind, **further)
+    data, kind = body(name, KNOWN)
+    host = Host(base, name, {**SETTINGS[name], **(settings or {})}, data, kind, **further)
     code, output = host.run()
     assert code == 0, output
     return host
@@ -138,7 +91,7 @@ def quality(host):
     """More is better, and 0 is nothing learnt: accuracy above always saying no, or the share of the variance that ten clusters
     explain."""
     if host.name == "kmeans":
-        spread = ((ROWS[HELD] - ROWS[~HELD].mean(axis=0)) ** 2).sum(axis=1).mean()
+        spread = ((ROWS[HELD] - ROWS[KNOWN].mean(axis=0)) ** 2).sum(axis=1).mean()
         return 1 - (host.scores(field=1) ** 2).mean() / spread
     return ((host.scores() > 0.5) == (IS_ZERO[HELD] == 1)).mean() - 0.9
 
@@ -162,10 +115,10 @@ PROGRESS = {
 }
 
 
-@pytest.mark.parametrize("name", ITERATIVE)
+@pytest.mark.parametrize("name", LASTING)
 def test_a_termination_in_the_middle_leaves_a_model_that_serves(tmp_path, name):
-    data, kind = content(name, ~HELD)
-    host = Host(tmp_path, name, {**FAMILIES[name][0], **FAMILIES[name][1]}, data, kind)
+    data, kind = body(name, KNOWN)
+    host = Host(tmp_path, name, {**SETTINGS[name], **LASTING[name]}, data, kind)
     process = host.start()
     await_line(process, PROGRESS[name], 12)
     process.send_signal(signal.SIGTERM)
@@ -174,11 +127,11 @@ def test_a_termination_in_the_middle_leaves_a_model_that_serves(tmp_path, name):
     assert quality(host) > 0.05
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", SETTINGS)
 def test_a_killed_training_goes_on_to_a_model_as_good(tmp_path, name):
     """By kill -9 in the middle; the next run is given the checkpoints. One-pass algorithms begin again."""
-    data, kind = content(name, ~HELD)
-    short, long = FAMILIES[name]
+    data, kind = body(name, KNOWN)
+    short, long = SETTINGS[name], LASTING.get(name)
     whole = trained(tmp_path / "whole", name)
     host = Host(tmp_path / "killed", name, {**short, **(long or {})}, data, kind)
     (tmp_path / "killed/checkpoints").mkdir()
@@ -213,10 +166,10 @@ def test_two_hosts_learn_what_one_learns(tmp_path, name):
     hosts = ("algo-1", "algo-2")
     processes = []
     for rank, host in enumerate(hosts):
-        data, kind = content(name, ~HELD & (np.arange(len(ROWS)) % 2 == rank))
+        data, kind = body(name, KNOWN & (np.arange(len(ROWS)) % 2 == rank))
         folder = tmp_path / host
         made = Host(
-            folder, name, FAMILIES[name][0], data, kind, host=host, hosts=hosts, CLARY_COLLECTIVE_ADDRESS=address
+            folder, name, SETTINGS[name], data, kind, host=host, hosts=hosts, CLARY_COLLECTIVE_ADDRESS=address
         )
         processes.append((made, made.start()))
     for _, process in processes:
@@ -243,10 +196,10 @@ BAD_ROWS = ROWS[:50].copy()
 BAD_ROWS[7, 3] = np.nan
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", SETTINGS)
 def test_what_is_wrong_is_named(tmp_path, name):
-    data, kind = content(name, ~HELD)
-    settings = FAMILIES[name][0]
+    data, kind = body(name, KNOWN)
+    settings = SETTINGS[name]
 
     def check(case, words, *, settings=settings, data=data, kind=kind, channel="train", code=2):
         base = tmp_path / case
@@ -292,7 +245,7 @@ def test_what_is_wrong_is_named(tmp_path, name):
 
 
 def test_only_hyperparameters_and_a_train_folder_are_needed(tmp_path):
-    host = Host(tmp_path, "kmeans", FAMILIES["kmeans"][0], *content("kmeans", ~HELD))
+    host = Host(tmp_path, "kmeans", SETTINGS["kmeans"], *body("kmeans", KNOWN))
     for name in ("resourceconfig.json", "inputdataconfig.json"):
         (tmp_path / "input/config" / name).unlink()
     code, output = host.run()
@@ -303,8 +256,8 @@ def test_only_hyperparameters_and_a_train_folder_are_needed(tmp_path):
 @pytest.mark.parametrize("name", ["pca", "kmeans", "linear-learner"])
 def test_pipes_are_read_an_epoch_each(tmp_path, name):
     """The same rows by pipe; epochs without bound are offered, and what is read is enough."""
-    data, kind = content(name, ~HELD)
-    host = Host(tmp_path, name, {**FAMILIES[name][0], "epochs": 2}, data, kind)
+    data, kind = body(name, KNOWN)
+    host = Host(tmp_path, name, {**SETTINGS[name], "epochs": 2}, data, kind)
     (tmp_path / "input/data/train/rows").unlink()
     (tmp_path / "input/data/train").rmdir()
     host.write(

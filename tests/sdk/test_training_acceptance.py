@@ -9,61 +9,22 @@ import pathlib
 import numpy as np
 import pytest
 import xgboost
-from sagemaker.amazon.common import read_records, write_numpy_to_dense_tensor
-from sklearn.datasets import load_digits
+from sagemaker.amazon.common import read_records
 
+import families
 import harness
 import hosting
 import training
+from families import CSV, HELD, IS_ZERO, KNOWN, LABELS, LASTING, RECORDS, ROWS, SUPERVISED, body, labelled, records
 from training import BUCKET, FLAGS, GROUP, channel, is_running, statuses
 
-ROWS, LABELS = load_digits(return_X_y=True)
-ROWS = (ROWS / 16).astype(np.float32)
-HELD = np.arange(len(ROWS)) % 5 == 0
-KNOWN = ~HELD
-IS_ZERO = (LABELS == 0).astype(np.float32)
-RECORDS, CSV, LIBSVM = "application/x-recordio-protobuf", "text/csv", "text/libsvm"
-JSON, LINES = "application/json", "application/jsonlines"
-SUPERVISED = {"xgboost", "linear-learner", "knn", "factorization-machines"}
-
-# Settings that end within a second or two.
-SETTINGS = {
-    "xgboost": {"objective": "binary:logistic", "num_round": 10, "max_depth": 3},
-    "linear-learner": {"predictor_type": "binary_classifier", "epochs": 3, "mini_batch_size": 100, "num_models": 2},
-    "kmeans": {"k": 10, "init_method": "kmeans++", "mini_batch_size": 500},
-    "pca": {"num_components": 5, "mini_batch_size": 200},
-    "knn": {"k": 5, "predictor_type": "classifier", "sample_size": 2000},
-    "factorization-machines": {
-        "predictor_type": "binary_classifier", "num_factors": 4, "epochs": 10, "mini_batch_size": 100,
-        "bias_lr": 0.1, "linear_lr": 0.01, "factors_lr": 0.01,
-    },
-    "randomcutforest": {"num_trees": 50, "num_samples_per_tree": 20},
-    "lda": {"num_topics": 4, "mini_batch_size": 1437},
-}  # fmt: skip
-# What makes it last until it is stopped.
-LASTS = {"xgboost": {"num_round": 1000000}, "factorization-machines": {"epochs": 1000000}, "kmeans": {"epochs": 1000000}}
+LIBSVM, JSON, LINES = "text/libsvm", "application/json", "application/jsonlines"
+SETTINGS = families.SETTINGS | {"xgboost": families.SETTINGS["xgboost"] | {"num_round": 10}}
 
 
 def image(name):
     repository = "sagemaker-xgboost:1.7-1" if name == "xgboost" else f"{name}:1"
     return f"382416733822.dkr.ecr.{hosting.REGION}.amazonaws.com/{repository}"
-
-
-def records(rows, labels=None):
-    file = io.BytesIO()
-    write_numpy_to_dense_tensor(file, rows.astype(np.float32), labels)
-    return file.getvalue()
-
-
-def labelled(rows, labels):
-    return harness.to_csv(np.column_stack([labels, rows])).encode()
-
-
-def body(name, chosen):
-    """Rows of the digits as an algorithm trains on them, and their content type."""
-    if name == "xgboost":
-        return labelled(ROWS[chosen], IS_ZERO[chosen]), CSV
-    return records(ROWS[chosen], IS_ZERO[chosen] if name in SUPERVISED else None), RECORDS
 
 
 def source(name, key, content_type, distribution=None, **members):
@@ -301,7 +262,7 @@ def kept(job):
 @pytest.mark.parametrize(("name", "word"), [("xgboost", "train-logloss"), ("factorization-machines", "epoch=")])
 def test_a_job_that_is_stopped_serves_and_is_gone_on_with(jobs, name, word):
     job, after = f"stopped-{name}", f"after-{name}"
-    jobs.begin(job, name, LASTS[name], **kept(job))
+    jobs.begin(job, name, LASTING[name], **kept(job))
     jobs.line(job, word, 12)
     jobs.stop(job)
     described = jobs.ended(job, "Stopped", "Stopped")
@@ -315,7 +276,7 @@ def test_a_job_that_is_stopped_serves_and_is_gone_on_with(jobs, name, word):
     scores = np.array([row["score"] for row in answer])
     assert ((scores > 0.5) == (IS_ZERO[HELD] == 1)).mean() > 0.95
     # Another job with the same checkpoints begins where this one was.
-    jobs.begin(after, name, LASTS[name], **kept(job))
+    jobs.begin(after, name, LASTING[name], **kept(job))
     jobs.line(after, "going on after", 1)
     jobs.line(after, word, 2)
     jobs.stop(after)
@@ -387,7 +348,7 @@ def test_a_model_is_trained_further(jobs, name):
 
 
 def test_a_built_in_algorithm_saves_what_it_has_when_its_time_is_over(jobs):
-    jobs.begin("late", "kmeans", LASTS["kmeans"], StoppingCondition={"MaxRuntimeInSeconds": 1})
+    jobs.begin("late", "kmeans", LASTING["kmeans"], StoppingCondition={"MaxRuntimeInSeconds": 1})
     described = jobs.ended("late", "Stopped", "MaxRuntimeExceeded")
     assert "model.safetensors" in jobs.model(described) and "FailureReason" not in described
 

@@ -18,6 +18,9 @@ GROUP = "/aws/sagemaker/TrainingJobs"
 # What the server's flags are in these tests: programs as images, and no container engine, whatever the machine has.
 FLAGS = ["--allow-process-images", "--container-engine", "none"]
 
+# Code of the least job that leaves a model.
+SAVE = "(model / 'weights').write_text('w')"
+
 # The longest wait for a job. Reason: a debug build under load.
 JOB_S = 120
 

@@ -4,7 +4,6 @@ answers to a few rows. Artifacts of an earlier version are served by a later one
     make setup && cargo build --bins && .venv/bin/python tests/golden/families/generate.py NAME…
 """
 
-import io
 import json
 import pathlib
 import subprocess
@@ -17,7 +16,7 @@ sys.path.insert(0, str(HERE.parents[1] / "sdk"))
 
 import harness  # noqa: E402
 import numpy as np  # noqa: E402
-from sagemaker.amazon.common import write_numpy_to_dense_tensor  # noqa: E402
+from families import records  # noqa: E402
 
 FEATURES, ROWS = 5, 120
 FAMILIES = {
@@ -54,9 +53,7 @@ def main():
         algorithm = name.split("-ivfpq")[0]
         with tempfile.TemporaryDirectory() as place:
             folder = pathlib.Path(place)
-            file = io.BytesIO()
-            write_numpy_to_dense_tensor(file, rows, labels if is_labelled else None)
-            (folder / "rows.pbr").write_bytes(file.getvalue())
+            (folder / "rows.pbr").write_bytes(records(rows, labels if is_labelled else None))
             command = [harness.program("clary-train"), algorithm, "--train", folder / "rows.pbr", "--out", folder]
             for key, value in {"feature_dim": FEATURES, **settings}.items():
                 command += ["--set", f"{key}={value}"]
