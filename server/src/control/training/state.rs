@@ -26,7 +26,7 @@ const STOPPED: &str = "Training job stopped";
 const MAX_RUNTIME_EXCEEDED: &str = "Training job runtime exceeded MaxRuntimeInSeconds";
 const COMPLETED: &str = "Training job completed";
 
-/// A training job: the document of a [`Kind::TrainingJob`](crate::control::Kind::TrainingJob) record.
+/// A training job: the document of a [`Kind::TrainingJob`] record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainingJobState {
     /// Tells it apart from every other job: its folder is named by it.

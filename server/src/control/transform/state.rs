@@ -8,7 +8,7 @@ use crate::control::endpoint::PinnedArtifact;
 use crate::control::jobs::{JobState, JobStatus};
 use crate::control::record::{Kind, Record};
 
-/// A transform job: the document of a [`Kind::TransformJob`](crate::control::Kind::TransformJob) record.
+/// A transform job: the document of a [`Kind::TransformJob`] record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TransformJobState {
     /// Tells it apart from every other job: journals and inference ids are made of it.
