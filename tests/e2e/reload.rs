@@ -149,5 +149,9 @@ fn hostile_archives_are_refused_and_nothing_escapes() {
     assert!(!std::path::Path::new("/tmp/escaped").exists());
     let left: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["model.tar.gz"]);
-    assert!(served.server.memory_bytes() < 128 << 20, "{} bytes", served.server.memory_bytes());
+    // What the bomb took (96 MiB, read to be refused) is given back by the allocator in its own time, beside whatever the program is.
+    served.server.wait_for("the memory to be given back", |server| {
+        let _ = server.call(&Request::get("/ping"));
+        server.memory_bytes() < 128 << 20
+    });
 }
